@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The compute kernels as a table of functions, for those who bring their own.
+ *
+ * A backend is a table with one slot a kernel. A plugin fills the slots that it
+ * does better, leaves the others NULL, and registers the table with
+ * dreambooth_context_add_backend() over an existing backend, from which it
+ * inherits every NULL slot.
+ *
+ * This is the one header whose structs cross the library boundary. Each table
+ * carries its size and the ABI number; slots are only ever added at its end.
+ * The argument structs below are fixed for one ABI number.
+ *
+ * All data is 32-bit float, dense and row-major; images are channels-last,
+ * [batch, height, width, channels]; sequences are [batch, length, channels]. No
+ * slot keeps a pointer after it returns. Outputs never overlap inputs unless
+ * the slot says so. A slot returns DREAMBOOTH_OK or a negative status.
+ *
+ * Results must depend neither on the number of threads nor on timing: divide
+ * work by shape, and add partial sums in a fixed order.
+ */
+#ifndef DREAMBOOTH_BACKEND_H
+#define DREAMBOOTH_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dreambooth/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DREAMBOOTH_BACKEND_ABI 1
+
+/* What the library offers to a kernel while it runs. */
+typedef struct dreambooth_kernel_host dreambooth_kernel_host;
+struct dreambooth_kernel_host {
+    size_t size;  /* of this struct */
+    uint32_t abi; /* DREAMBOOTH_BACKEND_ABI */
+    int threads;  /* workers that parallel() may use at once, >= 1 */
+    /*
+     * Runs task(argument, index, worker) once for each index in 0..count-1, on
+     * several threads at once, and returns when all have ended. worker is in
+     * 0..threads-1; no two tasks run at once with the same one. Not reentrant.
+     */
+    void (*parallel)(const dreambooth_kernel_host *host, int64_t count,
+                     void (*task)(void *argument, int64_t index, int worker),
+                     void *argument);
+    /* Memory that counts against the context's limit, 64-byte aligned; NULL
+     * when there is none: then return DREAMBOOTH_ENOMEM. Call it from the
+     * slot's own thread only, before parallel(). */
+    void *(*scratch_new)(const dreambooth_kernel_host *host, size_t size);
+    void (*scratch_free)(const dreambooth_kernel_host *host, void *scratch);
+    void *library; /* the library's own */
+};
+
+/*
+ * c[i] = alpha * op(a[i]) op(b[i]) + beta * c[i] + bias, i in 0..batch-1.
+ * op(a) is [m, k], op(b) [k, n], c [m, n]; a is stored [m, k] with row stride
+ * lda, or [k, m] if transpose_a; b likewise. The *_step are the distances
+ * between matrices of the batch, in elements. bias is [n] or NULL; with beta 0,
+ * c is not read.
+ */
+typedef struct dreambooth_gemm {
+    int64_t batch, m, n, k;
+    int transpose_a, transpose_b;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+    int64_t lda, ldb, ldc;
+    int64_t a_step, b_step, c_step;
+    const float *bias;
+} dreambooth_gemm;
+
+/*
+ * 2-d convolution with zero padding. x [batch, in_height, in_width,
+ * in_channels], weight [out_channels, kernel_height, kernel_width, in_channels],
+ * bias [out_channels] or NULL, y [batch, out_height, out_width, out_channels]
+ * where out = (in + pads - kernel) / stride + 1, rounded down.
+ * forward writes y from x, weight, bias; backward_data writes dx from dy and
+ * weight; backward_weight adds to dweight, and to dbias unless that is NULL,
+ * from x and dy.
+ */
+typedef struct dreambooth_conv2d {
+    int64_t batch;
+    int64_t in_height, in_width, in_channels;
+    int64_t out_height, out_width, out_channels;
+    int64_t kernel_height, kernel_width, stride;
+    int64_t pad_top, pad_bottom, pad_left, pad_right;
+    const float *x, *weight, *bias;
+    float *y;
+    const float *dy;
+    float *dx, *dweight, *dbias;
+} dreambooth_conv2d;
+
+/*
+ * Group normalisation: x, y [batch, pixels, channels], statistics over each
+ * (image, group) of channels / groups adjacent channels, biased variance; weight
+ * and bias [channels]. forward writes y, mean and rstd [batch, groups];
+ * backward writes dx (if not NULL) and adds to dweight and dbias (if not NULL).
+ */
+typedef struct dreambooth_group_norm {
+    int64_t batch, pixels, channels, groups;
+    float epsilon;
+    const float *x, *weight, *bias;
+    float *y, *mean, *rstd;
+    const float *dy;
+    float *dx, *dweight, *dbias;
+} dreambooth_group_norm;
+
+/* Layer normalisation over the last dimension: x, y [rows, channels], mean and
+ * rstd [rows]; else as group normalisation. */
+typedef struct dreambooth_layer_norm {
+    int64_t rows, channels;
+    float epsilon;
+    const float *x, *weight, *bias;
+    float *y, *mean, *rstd;
+    const float *dy;
+    float *dx, *dweight, *dbias;
+} dreambooth_layer_norm;
+
+/*
+ * y = softmax(scale q k^T [+ causal mask]) v for each image and head.
+ * q, y [batch, query_length, heads, head_size], k, v [batch, key_length, heads,
+ * head_size]. lse [batch, heads, query_length] is the log of the sum of the
+ * exponentials of each row of logits, which forward writes and backward reads.
+ * causal: query i sees keys 0..i. backward writes dq, dk and dv from q, k, v,
+ * y, lse and dy. No kernel may hold all query_length x key_length scores.
+ */
+typedef struct dreambooth_attention {
+    int64_t batch, heads, query_length, key_length, head_size;
+    float scale;
+    int causal;
+    const float *q, *k, *v;
+    float *y, *lse;
+    const float *dy;
+    float *dq, *dk, *dv;
+} dreambooth_attention;
+
+/* Softmax of each row of x [rows, columns]. backward writes dx from y and dy.
+ */
+typedef struct dreambooth_softmax {
+    int64_t rows, columns;
+    const float *x;
+    float *y;
+    const float *dy;
+    float *dx;
+} dreambooth_softmax;
+
+enum dreambooth_activation {
+    DREAMBOOTH_SILU = 0,      /* x sigmoid(x) */
+    DREAMBOOTH_GELU = 1,      /* x Phi(x), with erf */
+    DREAMBOOTH_GELU_TANH = 2, /* the tanh approximation of it */
+    DREAMBOOTH_QUICK_GELU = 3 /* x sigmoid(1.702 x) */
+};
+
+/* y = f(x), elementwise; y may be x. backward writes dx from x and dy; dx may
+ * be dy. */
+typedef struct dreambooth_unary {
+    int32_t activation; /* enum dreambooth_activation */
+    int64_t count;
+    const float *x;
+    float *y;
+    const float *dy;
+    float *dx;
+} dreambooth_unary;
+
+/* y[r, c] = x[r, c] gelu(x[r, width + c]) with x [rows, 2 width], y [rows,
+ * width]. backward writes dx from x and dy. */
+typedef struct dreambooth_geglu {
+    int64_t rows, width;
+    const float *x;
+    float *y;
+    const float *dy;
+    float *dx;
+} dreambooth_geglu;
+
+/* y = alpha x + beta y, elementwise; with beta 0, y is not read. y may be x. */
+typedef struct dreambooth_axpby {
+    int64_t count;
+    float alpha, beta;
+    const float *x;
+    float *y;
+} dreambooth_axpby;
+
+/*
+ * add_rows: y[b, r, c] = x[b, r, c] + v[b, c]; y may be x.
+ * sum_rows: sum[b, c] += the sum over r of x[b, r, c].
+ */
+typedef struct dreambooth_rows {
+    int64_t batch, rows, columns;
+    const float *x, *v;
+    float *y;
+    float *sum;
+} dreambooth_rows;
+
+/* Copies a matrix [rows, columns] between two row strides (in elements). */
+typedef struct dreambooth_copy {
+    int64_t rows, columns;
+    const float *x;
+    int64_t x_stride;
+    float *y;
+    int64_t y_stride;
+} dreambooth_copy;
+
+/*
+ * Resampling of x [batch, in_height, in_width, channels] to y [batch,
+ * out_height, out_width, channels]. upsample_nearest reads source index
+ * floor(i in / out); average_pool is 2x2 with stride 2, an odd last row or
+ * column dropped. backward writes dx from dy.
+ */
+typedef struct dreambooth_resample {
+    int64_t batch, in_height, in_width, out_height, out_width, channels;
+    const float *x;
+    float *y;
+    const float *dy;
+    float *dx;
+} dreambooth_resample;
+
+/* y[r] = table[ids[r]] with table [entries, columns]; backward adds dy[r] to
+ * dtable[ids[r]] in the order of r. The library has checked the ids. */
+typedef struct dreambooth_embedding {
+    int64_t rows, columns, entries;
+    const int64_t *ids;
+    const float *table;
+    float *y;
+    const float *dy;
+    float *dtable;
+} dreambooth_embedding;
+
+/*
+ * loss = (1/batch) sum_b weight[b] mean((prediction[b] - target[b])^2) over
+ * count elements each; weight NULL means 1. backward writes dprediction, dloss
+ * times the gradient.
+ */
+typedef struct dreambooth_mse {
+    int64_t batch, count;
+    const float *prediction, *target, *weight;
+    double *loss;
+    float dloss;
+    float *dprediction;
+} dreambooth_mse;
+
+/*
+ * One AdamW update, as torch.optim.AdamW: p *= 1 - learning_rate weight_decay;
+ * m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; p -= learning_rate /
+ * (1-beta1^step) m / (sqrt(v) / sqrt(1-beta2^step) + epsilon), where g is
+ * gradient times gradient_scale. step counts from 1.
+ */
+typedef struct dreambooth_adamw {
+    int64_t count, step;
+    double learning_rate, beta1, beta2, epsilon, weight_decay;
+    float gradient_scale;
+    const float *gradient;
+    float *parameter, *m, *v;
+} dreambooth_adamw;
+
+/* sum = the sum of the squares of x, in double. */
+typedef struct dreambooth_sum_squares {
+    int64_t count;
+    const float *x;
+    double *sum;
+} dreambooth_sum_squares;
+
+#define DREAMBOOTH_SLOT(name, arguments)                                       \
+    int (*name)(const dreambooth_kernel_host *host, const arguments *a)
+
+typedef struct dreambooth_backend {
+    size_t size;      /* sizeof(dreambooth_backend) where it was compiled */
+    uint32_t abi;     /* DREAMBOOTH_BACKEND_ABI */
+    const char *name; /* for the option "backend"; static text */
+
+    DREAMBOOTH_SLOT(gemm, dreambooth_gemm);
+    DREAMBOOTH_SLOT(conv2d_forward, dreambooth_conv2d);
+    DREAMBOOTH_SLOT(conv2d_backward_data, dreambooth_conv2d);
+    DREAMBOOTH_SLOT(conv2d_backward_weight, dreambooth_conv2d);
+    DREAMBOOTH_SLOT(group_norm_forward, dreambooth_group_norm);
+    DREAMBOOTH_SLOT(group_norm_backward, dreambooth_group_norm);
+    DREAMBOOTH_SLOT(layer_norm_forward, dreambooth_layer_norm);
+    DREAMBOOTH_SLOT(layer_norm_backward, dreambooth_layer_norm);
+    DREAMBOOTH_SLOT(attention_forward, dreambooth_attention);
+    DREAMBOOTH_SLOT(attention_backward, dreambooth_attention);
+    DREAMBOOTH_SLOT(softmax_forward, dreambooth_softmax);
+    DREAMBOOTH_SLOT(softmax_backward, dreambooth_softmax);
+    DREAMBOOTH_SLOT(unary_forward, dreambooth_unary);
+    DREAMBOOTH_SLOT(unary_backward, dreambooth_unary);
+    DREAMBOOTH_SLOT(geglu_forward, dreambooth_geglu);
+    DREAMBOOTH_SLOT(geglu_backward, dreambooth_geglu);
+    DREAMBOOTH_SLOT(axpby, dreambooth_axpby);
+    DREAMBOOTH_SLOT(add_rows, dreambooth_rows);
+    DREAMBOOTH_SLOT(sum_rows, dreambooth_rows);
+    DREAMBOOTH_SLOT(copy, dreambooth_copy);
+    DREAMBOOTH_SLOT(upsample_nearest_forward, dreambooth_resample);
+    DREAMBOOTH_SLOT(upsample_nearest_backward, dreambooth_resample);
+    DREAMBOOTH_SLOT(average_pool_forward, dreambooth_resample);
+    DREAMBOOTH_SLOT(average_pool_backward, dreambooth_resample);
+    DREAMBOOTH_SLOT(embedding_forward, dreambooth_embedding);
+    DREAMBOOTH_SLOT(embedding_backward, dreambooth_embedding);
+    DREAMBOOTH_SLOT(mse_forward, dreambooth_mse);
+    DREAMBOOTH_SLOT(mse_backward, dreambooth_mse);
+    DREAMBOOTH_SLOT(adamw, dreambooth_adamw);
+    DREAMBOOTH_SLOT(sum_squares, dreambooth_sum_squares);
+} dreambooth_backend;
+
+#undef DREAMBOOTH_SLOT
+
+struct dreambooth_context;
+
+/*
+ * Registers BACKEND with the context. It must carry its size and ABI and have a
+ * name that is not taken (EINVAL). Slots that are NULL, or lie behind its size,
+ * are taken from the backend called OVER ("reference", "blas" or one that was
+ * added before; NULL: the context's present one). The table is copied, the
+ * functions must stay. Select it with the option "backend" before models are
+ * made.
+ */
+DREAMBOOTH_API int
+dreambooth_context_add_backend(struct dreambooth_context *context,
+                               const dreambooth_backend *backend,
+                               const char *over);
+
+/*
+ * Copies the complete table of the backend called NAME to *TABLE, at most SIZE
+ * bytes of it: for plugins that wrap another's kernels. ENOTFOUND if there is
+ * none of that name.
+ */
+DREAMBOOTH_API int
+dreambooth_context_get_backend(struct dreambooth_context *context,
+                               const char *name, dreambooth_backend *table,
+                               size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every other public header needs: the export mark and the status codes.
+ *
+ * Every function that can fail returns one of these codes: 0 for success, a
+ * negative DREAMBOOTH_E... for failure, and from the stepwise functions the
+ * positive DREAMBOOTH_DONE once there is nothing left to do. The numbers are
+ * part of the ABI; new ones are only ever added.
+ */
+#ifndef DREAMBOOTH_BASE_H
+#define DREAMBOOTH_BASE_H
+
+#if defined(DREAMBOOTH_BUILDING) && defined(__GNUC__)
+#define DREAMBOOTH_API __attribute__((visibility("default")))
+#else
+#define DREAMBOOTH_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum dreambooth_status {
+    DREAMBOOTH_DONE = 1,           /* a stepwise run is over; not an error */
+    DREAMBOOTH_OK = 0,             /* success */
+    DREAMBOOTH_ENOMEM = -1,        /* the allocator gave no memory */
+    DREAMBOOTH_ELIMIT = -2,        /* the context's memory limit is in the way */
+    DREAMBOOTH_EINVAL = -3,        /* an argument or option value is wrong */
+    DREAMBOOTH_EIO = -4,           /* reading or writing failed */
+    DREAMBOOTH_ENOTFOUND = -5,     /* no such file, option, token or fact */
+    DREAMBOOTH_EFORMAT = -6,       /* a file is damaged or not what it claims */
+    DREAMBOOTH_EUNSUPPORTED = -7,  /* well-formed, but beyond this library */
+    DREAMBOOTH_ECANCELLED = -8,    /* dreambooth_context_cancel() was called */
+    DREAMBOOTH_ENONFINITE = -9,    /* a NaN or infinity came up in a run */
+    DREAMBOOTH_ENOSPACE = -10,     /* the disk is, or would become, full */
+    DREAMBOOTH_ESTATE = -11,       /* the handle is not in a state for this */
+    DREAMBOOTH_EINTERNAL = -12     /* a defect in this library: please report */
+};
+
+/*
+ * The name of a status code, such as "DREAMBOOTH_EINVAL"; "unknown status" for
+ * a number that is none. The text is static.
+ */
+DREAMBOOTH_API const char *dreambooth_status_name(int status);
+
+/* The library's version, such as "0.1.0". The text is static. */
+DREAMBOOTH_API const char *dreambooth_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A device is a complete kernel table together with what it runs on: the
+ * thread pool and scratch memory of one context. Everything above this floor
+ * computes through db_run() alone.
+ */
+#ifndef DB_KERNEL_DEVICE_H
+#define DB_KERNEL_DEVICE_H
+
+#include "base/env.h"
+#include "base/pool.h"
+#include "dreambooth/backend.h"
+
+struct db_device {
+    struct db_env *env;
+    struct db_pool *pool;
+    dreambooth_backend table; /* every slot filled */
+    dreambooth_kernel_host host;
+};
+
+/* The built-in backends; each table is complete. */
+extern const dreambooth_backend db_backend_reference;
+extern const dreambooth_backend db_backend_blas;
+
+/*
+ * Fills DEVICE with TABLE, which must be complete. Neither ENV nor POOL is
+ * owned. The device must not move in memory while it is in use.
+ */
+void db_device_init(struct db_device *device, struct db_env *env,
+                    struct db_pool *pool, const dreambooth_backend *table);
+
+/*
+ * Checks a third party's table and merges it over BASE into *MERGED.
+ * EINVAL when its size, ABI number or name is missing.
+ */
+int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
+                     const dreambooth_backend *base,
+                     dreambooth_backend *merged);
+
+/* Sets an error that names the slot when STATUS is not OK and none is set. */
+int db_device_check(struct db_device *device, const char *slot, int status);
+
+/* db_run(device, gemm, &arguments): run a slot and hand up its status. */
+#define db_run(device, slot, arguments)                                        \
+    db_device_check((device), #slot,                                           \
+                    (device)->table.slot(&(device)->host, (arguments)))
+
+#endif
