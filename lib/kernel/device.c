@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Binds a kernel table to a context's threads and memory, and joins the tables
+ * of third parties with ours. The slots of a table are alike in memory, one
+ * function pointer behind the other, so that merging needs no list of names.
+ */
+#include "kernel/device.h"
+
+#include <string.h>
+
+#define FIRST_SLOT offsetof(dreambooth_backend, gemm)
+
+typedef void any_function(void);
+
+static void host_parallel(const dreambooth_kernel_host *host, int64_t count,
+                          void (*task)(void *argument, int64_t index,
+                                       int worker),
+                          void *argument)
+{
+    const struct db_device *device = host->library;
+
+    db_pool_run(device->pool, count, task, argument);
+}
+
+static void *host_scratch_new(const dreambooth_kernel_host *host, size_t size)
+{
+    const struct db_device *device = host->library;
+
+    return db_alloc(device->env, size);
+}
+
+static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
+{
+    const struct db_device *device = host->library;
+
+    db_free(device->env, scratch);
+}
+
+void db_device_init(struct db_device *device, struct db_env *env,
+                    struct db_pool *pool, const dreambooth_backend *table)
+{
+    device->env = env;
+    device->pool = pool;
+    device->table = *table;
+    device->host.size = sizeof(device->host);
+    device->host.abi = DREAMBOOTH_BACKEND_ABI;
+    device->host.threads = db_pool_threads(pool);
+    device->host.parallel = host_parallel;
+    device->host.scratch_new = host_scratch_new;
+    device->host.scratch_free = host_scratch_free;
+    device->host.library = device;
+}
+
+static int check_head(struct db_env *env, const dreambooth_backend *table)
+{
+    if (table->size < FIRST_SLOT)
+        return db_fail(env, DREAMBOOTH_EINVAL,
+                       "the backend's size is %zu, less than the head of "
+                       "dreambooth_backend (%zu); set size to sizeof(*table)",
+                       table->size, FIRST_SLOT);
+    if (table->abi != DREAMBOOTH_BACKEND_ABI)
+        return db_fail(env, DREAMBOOTH_EINVAL,
+                       "the backend's ABI number is %lu, this library has %d; "
+                       "compile it with this library's dreambooth/backend.h",
+                       (unsigned long)table->abi, DREAMBOOTH_BACKEND_ABI);
+    if (table->name == NULL || table->name[0] == '\0')
+        return db_fail(env, DREAMBOOTH_EINVAL, "the backend has no name");
+    return DREAMBOOTH_OK;
+}
+
+int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
+                     const dreambooth_backend *base, dreambooth_backend *merged)
+{
+    dreambooth_backend result = *base;
+    any_function *slot;
+    size_t at;
+    int status = check_head(env, table);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    result.size = sizeof(result);
+    result.abi = DREAMBOOTH_BACKEND_ABI;
+    result.name = table->name;
+    for (at = FIRST_SLOT; at + sizeof(slot) <= sizeof(result) &&
+                          at + sizeof(slot) <= table->size;
+         at += sizeof(slot)) {
+        memcpy(&slot, (const char *)table + at, sizeof(slot));
+        if (slot != NULL)
+            memcpy((char *)&result + at, &slot, sizeof(slot));
+    }
+    *merged = result;
+    return DREAMBOOTH_OK;
+}
+
+int db_device_check(struct db_device *device, const char *slot, int status)
+{
+    struct db_env *env = device->env;
+
+    if (status == DREAMBOOTH_OK)
+        return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_ENOMEM &&
+        (env->error_status == DREAMBOOTH_ENOMEM ||
+         env->error_status == DREAMBOOTH_ELIMIT))
+        return env->error_status; /* scratch memory: it knows the size */
+    if (status > 0)
+        return db_fail(env, DREAMBOOTH_EINTERNAL,
+                       "kernel %s of backend %s returned %d, which is no "
+                       "status",
+                       slot, device->table.name, status);
+    return db_fail(env, status, "kernel %s of backend %s failed with status %d",
+                   slot, device->table.name, status);
+}
