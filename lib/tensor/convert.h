@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Numbers of other widths: 16-bit and 64-bit floats to the 32 bits that the
+ * library computes in, and back. Neither side need be aligned.
+ */
+#ifndef DB_TENSOR_CONVERT_H
+#define DB_TENSOR_CONVERT_H
+
+#include "tensor/tensor.h"
+
+/* IEEE 754 half precision and bfloat16. To 32 bits is exact; back rounds to
+ * nearest, ties to even, overflow to infinity, and keeps a NaN a NaN. */
+float db_f16_to_f32(uint16_t half);
+uint16_t db_f32_to_f16(float value);
+float db_bf16_to_f32(uint16_t bits);
+uint16_t db_f32_to_bf16(float value);
+
+bool db_dtype_is_float(enum db_dtype dtype);
+
+/* COUNT elements of DTYPE at SOURCE to OUT (F64 is rounded to nearest). False,
+ * with nothing written, when DTYPE is no float. */
+bool db_convert_to_f32(enum db_dtype dtype, const void *source, int64_t count,
+                       float *out);
+/* COUNT floats to elements of DTYPE at OUT. */
+bool db_convert_from_f32(enum db_dtype dtype, const float *source,
+                         int64_t count, void *out);
+
+#endif
