@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Define-by-run differentiation. Operations (ops.h) compute at once and, while
+ * the tape records, note what their backward pass will need.
+ *
+ * Two rules make model code short:
+ *
+ * 1. An operation takes over the reference of each variable it is given. Use a
+ *    variable twice by giving db_hold(x) the first time. So a buffer dies with
+ *    its last use, and what nobody else holds is written over in place.
+ * 2. Errors stick. A failed operation gives NULL and leaves its status on the
+ *    tape; operations on NULL give NULL. Check tape->status once, at the end.
+ *
+ * Without recording, the same code is inference and keeps nothing.
+ */
+#ifndef DB_GRAD_TAPE_H
+#define DB_GRAD_TAPE_H
+
+#include "kernel/device.h"
+#include "tensor/tensor.h"
+
+/*
+ * Where a gradient gathers between the operations that use a variable and the
+ * one that made it. NULL stands for "no gradient wanted".
+ */
+struct db_slot {
+    int references;
+    struct db_env *env;
+    struct db_tensor *gradient; /* NULL until the first contribution */
+};
+
+/* A variable: data, and where its gradient goes. */
+struct db_var {
+    int references;
+    struct db_env *env;
+    struct db_tensor *data; /* F32 */
+    struct db_slot *slot;
+};
+
+/*
+ * A trainable array. Convolution weights are kept as [out, height, width, in];
+ * the files have [out, in, height, width].
+ */
+enum db_layout { DB_LAYOUT_PLAIN, DB_LAYOUT_CONV };
+
+struct db_param {
+    char *name;            /* as in the file, such as "conv_in.weight" */
+    struct db_shape shape; /* as in the file */
+    enum db_layout layout;
+    bool trainable;
+    struct db_tensor *data;     /* F32, in the layout above */
+    struct db_tensor *gradient; /* NULL until a backward pass; adds up */
+};
+
+struct db_op;
+
+struct db_tape {
+    struct db_env *env;
+    struct db_device *device;
+    bool recording;
+    bool recompute; /* db_checkpoint() segments are run again, not kept */
+    int status;
+    struct db_op *last;
+};
+
+void db_tape_init(struct db_tape *tape, struct db_device *device,
+                  bool recording);
+/* Drops what is recorded. The tape can then be used again. */
+void db_tape_clear(struct db_tape *tape);
+/* Makes STATUS stick, if it is an error and the first. */
+void db_tape_fail(struct db_tape *tape, int status);
+
+/* A variable over DATA, of which it takes its own reference. With
+ * want_gradient its slot gathers; read it after db_tape_backward(). */
+struct db_var *db_var_new(struct db_tape *tape, struct db_tensor *data,
+                          bool want_gradient);
+/* A variable of a fresh tensor with undefined contents. */
+struct db_var *db_var_empty(struct db_tape *tape, const struct db_shape *shape);
+struct db_var *db_hold(struct db_var *var);
+void db_drop(struct db_var *var); /* NULL is fine */
+
+/*
+ * Runs the recorded operations backwards from RESULT with the gradient SEED of
+ * its shape (NULL: ones), adding to the gradients of parameters and leaving
+ * those of slots that variables still hold. The record is used up. RESULT's
+ * reference is taken over. Returns tape->status.
+ */
+int db_tape_backward(struct db_tape *tape, struct db_var *result,
+                     struct db_tensor *seed);
+
+/*
+ * A segment of several operations with one result. While recording with
+ * tape->recompute set, only its inputs are kept, and the backward pass runs it
+ * again. BODY gets a reference to each of the COUNT inputs and must give the
+ * same bits each time. CONTEXT must live until the backward pass.
+ */
+#define DB_SEGMENT_INPUTS 3
+typedef struct db_var *db_segment_body(struct db_tape *tape,
+                                       const void *context,
+                                       struct db_var **inputs);
+struct db_var *db_checkpoint(struct db_tape *tape, db_segment_body *body,
+                             const void *context, struct db_var **inputs,
+                             int count);
+
+#endif
