@@ -362,7 +362,9 @@ int db_image_sheet(struct db_env *env, const struct db_image *const *images,
                    int count, int columns, int margin, struct db_image **out)
 {
     struct db_image *sheet;
-    int cell_width, cell_height, status, i;
+    int cell_width = 0;
+    int cell_height = 0;
+    int status, i;
 
     if (columns > count)
         columns = count;

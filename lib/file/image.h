@@ -42,6 +42,10 @@ int db_image_read(struct db_env *env, const char *path, struct db_image **out);
 int db_image_decode(struct db_env *env, const char *name, const void *bytes,
                     size_t size, struct db_image **out);
 
+/* A whole file of a picture as it is, in fresh memory. */
+int db_image_read_bytes(struct db_env *env, const char *path, uint8_t **bytes,
+                        size_t *size);
+
 /* The part of WIDTH x HEIGHT with its corner at (LEFT, TOP). EINVAL where it
  * is not inside. */
 int db_image_crop(struct db_env *env, const struct db_image *image, int left,
