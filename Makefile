@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+#
+# The whole build of libdreambooth. `make help` lists the targets. What the
+# machine has comes from config.mk, which configure writes; in a fresh clone
+# make makes both itself, and installs the packages that are missing first.
+# Everything built lies under build/, in the source tree or wherever configure
+# was run.
+
+all:
+.PHONY: all
+
+# Configuration ---------------------------------------------------------------
+
+srcdir = .
+# These do without config.mk, and must not make one.
+goals_without = clean distclean style help
+ifneq ($(or $(MAKECMDGOALS),all),$(filter $(goals_without),$(MAKECMDGOALS)))
+include config.mk
+else ifneq ($(wildcard config.mk),)
+include config.mk
+endif
+
+config.mk: $(srcdir)/configure $(srcdir)/config.mk.in
+	@if test -x config.status; then ./config.status --recheck; \
+	else $(srcdir)/build-aux/install-packages && $(srcdir)/configure; fi
+	@./config.status
+	@touch $@
+
+$(srcdir)/configure: $(srcdir)/configure.ac
+	@$(srcdir)/build-aux/install-packages
+	cd $(srcdir) && autoconf
+
+# Sources ---------------------------------------------------------------------
+
+sources = $(patsubst $(srcdir)/%,%,$(sort $(wildcard $(addprefix $(srcdir)/,$(1)))))
+objects = $(patsubst %.c,build/%.o,$(call sources,$(1)))
+
+lib_objects := $(call objects,lib/*/*.c lib/*/*/*.c)
+src_objects := $(call objects,src/*.c)
+unit_objects := $(call objects,test/unit/test_*.c)
+parity_objects := $(call objects,test/parity/*.c)
+bench_objects := $(call objects,test/bench/*.c)
+demo_objects := $(call objects,doc/demo/*.c)
+headers := $(call sources,include/dreambooth/*.h)
+man_pages := $(call sources,doc/man/*.[1-9])
+unit_tests := $(unit_objects:.o=)
+test_scripts := $(call sources,test/*/run.sh)
+all_objects := $(lib_objects) $(src_objects) $(unit_objects) $(parity_objects) \
+    $(bench_objects) $(demo_objects)
+
+archive = build/libdreambooth.a
+soname = libdreambooth.so.$(SOVERSION)
+shared = build/libdreambooth.so.$(VERSION)
+command = build/dreambooth
+
+library := $(if $(filter yes,$(ENABLE_SHARED)),build/libdreambooth.so,$(archive))
+products := $(if $(filter yes,$(ENABLE_STATIC)),$(archive)) \
+    $(if $(filter yes,$(ENABLE_SHARED)),build/libdreambooth.so) \
+    $(if $(src_objects),$(command))
+
+all: $(products)
+
+# Compiling -------------------------------------------------------------------
+
+warnings = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+    -Wvla $(WERROR)
+# Contraction to fused multiply-add is off: results must not hang on whether a
+# compiler likes it.
+flags = -std=c11 $(warnings) -ffp-contract=off -MMD -MP \
+    -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
+    -I$(srcdir)/include $(flags_here) $(CPPFLAGS) $(CFLAGS) $(optimise)
+
+build/lib/%.o: flags_here = -fPIC -fvisibility=hidden -DDREAMBOOTH_BUILDING \
+    -DDREAMBOOTH_VERSION='"$(VERSION)"' -I$(srcdir)/lib $(DEPENDENCY_CFLAGS)
+build/lib/kernel/%.o: optimise = -fno-math-errno \
+    $(if $(filter -O2,$(CFLAGS)),-O3)
+build/test/%.o: flags_here = -I$(srcdir)/lib -I$(srcdir)/test/unit \
+    $(DEPENDENCY_CFLAGS) $(CHECK_CFLAGS)
+
+# V=1 shows the commands.
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
+
+build/%.o: $(srcdir)/%.c config.mk
+	$(call say,CC,$*.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(flags) -c -o $@ $<
+
+-include $(all_objects:.o=.d)
+
+# Linking ---------------------------------------------------------------------
+
+$(archive): $(lib_objects)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rc $@ $^
+
+$(shared): $(lib_objects) $(srcdir)/lib/libdreambooth.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \
+	    -Wl,--version-script=$(srcdir)/lib/libdreambooth.map $(LDFLAGS) \
+	    -o $@ $(lib_objects) $(DEPENDENCY_LIBS)
+
+build/libdreambooth.so: $(shared)
+	@ln -sf $(<F) build/$(soname)
+	@ln -sf $(soname) $@
+
+# The command finds the library beside itself in the build tree, and in
+# ../lib once installed, whatever the prefix.
+rpath = $(if $(filter yes,$(ENABLE_RPATH)),-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib')
+
+$(command): $(src_objects) $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(src_objects) $(library) \
+	    $(if $(filter $(archive),$(library)),$(DEPENDENCY_LIBS),$(rpath))
+
+# Tests, benchmark and demo see the library's inside: they link the archive.
+link_inside = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(archive) \
+    $(1) $(DEPENDENCY_LIBS)
+
+$(unit_tests): %: %.o $(archive)
+	$(call say,LD,$@)
+	$(Q)$(call link_inside,$(CHECK_LIBS))
+
+build/test/parity-run: $(parity_objects) $(archive)
+	$(call say,LD,$@)
+	$(Q)$(call link_inside)
+
+build/test/bench-run: $(bench_objects) $(archive)
+	$(call say,LD,$@)
+	$(Q)$(call link_inside)
+
+build/doc/demo/draw: $(demo_objects) $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(demo_objects) $(archive) \
+	    $(DEPENDENCY_LIBS)
+
+# Tests -----------------------------------------------------------------------
+
+top := $(CURDIR)
+source_dir := $(abspath $(srcdir))
+# What the scripts under test/ and doc/demo are told.
+tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
+    CXX='$(CXX)' NM='$(NM)' MAKE='$(MAKE)' CFLAGS='$(CFLAGS)' \
+    LDFLAGS='$(LDFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
+    SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)'
+
+.PHONY: check check-unit valgrind sanitize style symbols parity bench demo
+
+# TESTS="unit/test_env cli" runs some only.
+check: $(products) $(unit_tests) $(if $(DIR),build/test/parity-run)
+	@$(tell) PARITY_DIR='$(DIR)' $(srcdir)/build-aux/run-tests \
+	    $(srcdir)/build-aux/check-style $(srcdir)/build-aux/check-includes \
+	    $(unit_tests) $(addprefix $(srcdir)/,$(test_scripts))
+
+check-unit: $(unit_tests)
+	@$(tell) $(srcdir)/build-aux/run-tests $(unit_tests)
+
+valgrind: $(unit_tests)
+	@$(tell) TEST_QUICK=1 OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Haswell \
+	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full' \
+	    $(srcdir)/build-aux/run-tests $(unit_tests)
+
+# A build of its own in build/sanitize; its command is tested too.
+sanitizers = -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: $(srcdir)/configure
+	@mkdir -p build/sanitize
+	@cd build/sanitize && (test -f config.mk || \
+	    $(source_dir)/configure -q --disable-shared CC='$(CC)' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer $(sanitizers)')
+	@TEST_QUICK=1 $(MAKE) --no-print-directory -C build/sanitize check-unit
+
+style:
+	@$(srcdir)/build-aux/check-style
+	@$(srcdir)/build-aux/check-includes
+
+# After a public function was added: writes the two lists anew from the headers.
+symbols:
+	@$(srcdir)/build-aux/symbols --write
+
+parity: build/test/parity-run
+	@$(if $(DIR),,echo 'parity: say make parity DIR=folder'; exit 2;) \
+	    build/test/parity-run $(DIR)
+
+bench: build/test/bench-run
+	@env -u OPENBLAS_CORETYPE build/test/bench-run $(BENCH)
+
+demo: $(products) build/doc/demo/draw
+	@$(tell) $(srcdir)/doc/demo/demo.sh
+
+# Installing ------------------------------------------------------------------
+
+.PHONY: install uninstall
+install_data = install -m 644
+install_program = install -m 755
+
+# In the .pc file the directories stand relative to ${prefix}, as usual.
+pc_path = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+
+installed = $(addprefix $(includedir)/,$(headers:include/%=%)) \
+    $(if $(filter yes,$(ENABLE_STATIC)),$(libdir)/libdreambooth.a) \
+    $(if $(filter yes,$(ENABLE_SHARED)),$(addprefix $(libdir)/, \
+        libdreambooth.so.$(VERSION) $(soname) libdreambooth.so)) \
+    $(pkgconfigdir)/libdreambooth.pc \
+    $(if $(src_objects),$(bindir)/dreambooth) \
+    $(foreach page,$(man_pages), \
+        $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+
+install: $(products)
+	@mkdir -p $(sort $(dir $(addprefix $(DESTDIR),$(installed))))
+	$(install_data) $(addprefix $(srcdir)/,$(headers)) \
+	    $(DESTDIR)$(includedir)/dreambooth/
+ifeq ($(ENABLE_STATIC),yes)
+	$(install_data) $(archive) $(DESTDIR)$(libdir)/
+endif
+ifeq ($(ENABLE_SHARED),yes)
+	$(install_program) $(shared) $(DESTDIR)$(libdir)/
+	ln -sf $(notdir $(shared)) $(DESTDIR)$(libdir)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/libdreambooth.so
+endif
+	@sed -e 's|@prefix@|$(prefix)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@libdir@|$(call pc_path,$(libdir))|' \
+	    -e 's|@includedir@|$(call pc_path,$(includedir))|' \
+	    -e 's|@REQUIRES_PRIVATE@|$(REQUIRES_PRIVATE)|' \
+	    -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
+	    $(srcdir)/pkgconfig/libdreambooth.pc.in \
+	    >$(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
+	@chmod 644 $(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
+ifneq ($(src_objects),)
+	$(install_program) $(command) $(DESTDIR)$(bindir)/
+endif
+	$(foreach page,$(man_pages),$(install_data) $(srcdir)/$(page) \
+	    $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/;)
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(installed))
+	@rmdir $(DESTDIR)$(includedir)/dreambooth 2>/dev/null || :
+
+# Releasing -------------------------------------------------------------------
+
+.PHONY: dist distcheck
+tarball = libdreambooth-$(VERSION).tar.gz
+
+dist: $(srcdir)/configure
+	@$(srcdir)/build-aux/make-dist libdreambooth-$(VERSION) $(tarball)
+
+distcheck: dist
+	@$(srcdir)/build-aux/check-dist libdreambooth-$(VERSION) $(tarball)
+
+# Cleaning --------------------------------------------------------------------
+
+.PHONY: clean distclean help
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf autom4te.cache
+	rm -f config.mk config.log config.status libdreambooth-*.tar.gz
+	@if test -L Makefile; then rm -f Makefile; fi
+	@if test -e $(srcdir)/.git && test ! -L Makefile && test -f configure.ac; \
+	    then rm -f configure; fi
+
+help:
+	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
+
+#: make                  the library and the command, under build/
+#: make check            all tests; DIR=folder adds the parity cases in it,
+#:                       TESTS="test_pool cli" picks some
+#: make check-unit       the unit tests alone
+#: make valgrind         the unit tests under valgrind
+#: make sanitize         the unit tests under ASan and UBSan
+#: make style            layout and include directions
+#: make symbols          the symbol lists anew, after adding a function
+#: make demo             the main job from end to end on drawn pictures
+#: make parity DIR=...   the reference cases of a folder
+#: make bench            timings
+#: make install          prefix=, DESTDIR= and the other usual variables
+#: make uninstall        takes away what install put there
+#: make dist             the release tarball
+#: make distcheck        builds, tests, installs and cleans from the tarball
+#: make clean distclean  removes build/; and what configure made
+#: V=1 shows the commands.
