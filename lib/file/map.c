@@ -33,7 +33,7 @@ static int map_size(struct db_env *env, int descriptor, const char *path,
 
 int db_map_open(struct db_env *env, const char *path, struct db_map *out)
 {
-    size_t size;
+    size_t size = 0;
     void *data;
     /* Without O_NONBLOCK, opening a pipe that nobody writes to would wait. */
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
