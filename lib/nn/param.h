@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parameters of one model: an ordered set into which its layers register
+ * when they are built, under the names that diffusers' files use. A layer is
+ * then nothing but pointers into this set; loading, saving, first values and
+ * training walk over the set and need not know the model.
+ *
+ * Building allocates no data. A model has its data after db_params_load() or
+ * db_params_randomize(), and can be measured before.
+ */
+#ifndef DB_NN_PARAM_H
+#define DB_NN_PARAM_H
+
+#include "file/weights.h"
+#include "grad/tape.h"
+
+/* The distribution of a parameter's first values: U(-scale, scale) or
+ * N(0, scale^2). */
+enum db_init_kind {
+    DB_INIT_ZERO,
+    DB_INIT_ONE,
+    DB_INIT_UNIFORM,
+    DB_INIT_NORMAL
+};
+struct db_init {
+    enum db_init_kind kind;
+    float scale;
+};
+
+struct db_params {
+    struct db_env *env;
+    struct db_param **items; /* in the order of registration */
+    struct db_init *inits;   /* of the same index */
+    size_t count, capacity;
+    void **blocks; /* memory that lives as long as the parameters */
+    size_t block_count, block_capacity;
+};
+
+void db_params_init(struct db_params *params, struct db_env *env);
+/* Frees the parameters, their data and the kept memory. */
+void db_params_free(struct db_params *params);
+
+/* Zeroed memory that is freed with PARAMS: the layers of a model. */
+void *db_params_keep(struct db_params *params, size_t count, size_t size);
+/* The same for a text. */
+const char *db_params_text(struct db_params *params, const char *format, ...)
+    DB_PRINTF(2, 3);
+
+/* Registers a parameter of SHAPE, as in the file; *OUT stays the set's. */
+int db_params_add(struct db_params *params, const struct db_shape *shape,
+                  enum db_layout layout, struct db_init init,
+                  struct db_param **out, const char *format, ...)
+    DB_PRINTF(6, 7);
+struct db_param *db_params_find(const struct db_params *params,
+                                const char *name);
+/* Elements of all parameters. */
+int64_t db_params_elements(const struct db_params *params);
+/* Bytes of the data and gradients that exist. */
+uint64_t db_params_bytes(const struct db_params *params);
+
+void db_params_set_trainable(struct db_params *params, bool trainable);
+/* Sets existing gradients to zero, or frees them. */
+void db_params_zero_gradients(struct db_params *params);
+void db_params_free_gradients(struct db_params *params);
+
+/*
+ * First values, as PyTorch and transformers draw them in distribution. PART
+ * ("unet"), the parameter's name and SEED alone determine each, whatever the
+ * others are.
+ */
+int db_params_randomize(struct db_params *params, const char *part,
+                        uint64_t seed);
+
+/*
+ * Checks that WEIGHTS hold exactly these tensors in these shapes, all of them
+ * floats. EFORMAT naming file, tensor and shapes.
+ */
+int db_params_check(const struct db_params *params, struct db_weights *weights);
+/* The same, and reads them (any float type) as 32-bit floats. */
+int db_params_load(struct db_params *params, struct db_weights *weights);
+
+/* Fills one item for each parameter, which writes it in the layout of the file
+ * and as DTYPE (F32, F16 or BF16). ITEMS have room for params->count. */
+void db_params_items(const struct db_params *params, enum db_dtype dtype,
+                     struct db_safetensors_item *items);
+/* Writes a safetensors file, atomically. */
+int db_params_save(const struct db_params *params, const char *path,
+                   enum db_dtype dtype);
+
+#endif
