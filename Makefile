@@ -145,10 +145,16 @@ tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
     LDFLAGS='$(LDFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
     SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)'
 
-.PHONY: check check-unit valgrind sanitize style symbols parity bench demo
+.PHONY: tests check check-unit valgrind sanitize style symbols parity bench demo
 
-# TESTS="unit/test_env cli" runs some only.
-check: $(products) $(unit_tests) $(if $(DIR),build/test/parity-run)
+# Everything that the tests run, built.
+tests: $(products) $(archive) $(unit_tests) \
+    $(if $(parity_objects),build/test/parity-run) \
+    $(if $(bench_objects),build/test/bench-run) \
+    $(if $(demo_objects),build/doc/demo/draw)
+
+# TESTS="test_env cli" runs some only.
+check: tests
 	@$(tell) PARITY_DIR='$(DIR)' $(srcdir)/build-aux/run-tests \
 	    $(srcdir)/build-aux/check-style $(srcdir)/build-aux/check-includes \
 	    $(unit_tests) $(addprefix $(srcdir)/,$(test_scripts))
@@ -266,6 +272,7 @@ help:
 #: make                  the library and the command, under build/
 #: make check            all tests; DIR=folder adds the parity cases in it,
 #:                       TESTS="test_pool cli" picks some
+#: make tests            builds them without running them
 #: make check-unit       the unit tests alone
 #: make valgrind         the unit tests under valgrind
 #: make sanitize         the unit tests under ASan and UBSan

@@ -75,9 +75,9 @@ typedef struct dreambooth_gemm {
 
 /*
  * 2-d convolution with zero padding. x [batch, in_height, in_width,
- * in_channels], weight [out_channels, kernel_height, kernel_width, in_channels],
- * bias [out_channels] or NULL, y [batch, out_height, out_width, out_channels]
- * where out = (in + pads - kernel) / stride + 1, rounded down.
+ * in_channels], weight [out_channels, kernel_height, kernel_width,
+ * in_channels], bias [out_channels] or NULL, y [batch, out_height, out_width,
+ * out_channels] where out = (in + pads - kernel) / stride + 1, rounded down.
  * forward writes y from x, weight, bias; backward_data writes dx from dy and
  * weight; backward_weight adds to dweight, and to dbias unless that is NULL,
  * from x and dy.
@@ -96,8 +96,8 @@ typedef struct dreambooth_conv2d {
 
 /*
  * Group normalisation: x, y [batch, pixels, channels], statistics over each
- * (image, group) of channels / groups adjacent channels, biased variance; weight
- * and bias [channels]. forward writes y, mean and rstd [batch, groups];
+ * (image, group) of channels / groups adjacent channels, biased variance;
+ * weight and bias [channels]. forward writes y, mean and rstd [batch, groups];
  * backward writes dx (if not NULL) and adds to dweight and dbias (if not NULL).
  */
 typedef struct dreambooth_group_norm {
@@ -315,20 +315,18 @@ struct dreambooth_context;
  * functions must stay. Select it with the option "backend" before models are
  * made.
  */
-DREAMBOOTH_API int
-dreambooth_context_add_backend(struct dreambooth_context *context,
-                               const dreambooth_backend *backend,
-                               const char *over);
+DREAMBOOTH_API int dreambooth_context_add_backend(
+    struct dreambooth_context *context, const dreambooth_backend *backend,
+    const char *over);
 
 /*
  * Copies the complete table of the backend called NAME to *TABLE, at most SIZE
  * bytes of it: for plugins that wrap another's kernels. ENOTFOUND if there is
  * none of that name.
  */
-DREAMBOOTH_API int
-dreambooth_context_get_backend(struct dreambooth_context *context,
-                               const char *name, dreambooth_backend *table,
-                               size_t size);
+DREAMBOOTH_API int dreambooth_context_get_backend(
+    struct dreambooth_context *context, const char *name,
+    dreambooth_backend *table, size_t size);
 
 #ifdef __cplusplus
 }

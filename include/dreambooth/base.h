@@ -21,20 +21,20 @@ extern "C" {
 #endif
 
 enum dreambooth_status {
-    DREAMBOOTH_DONE = 1,           /* a stepwise run is over; not an error */
-    DREAMBOOTH_OK = 0,             /* success */
-    DREAMBOOTH_ENOMEM = -1,        /* the allocator gave no memory */
-    DREAMBOOTH_ELIMIT = -2,        /* the context's memory limit is in the way */
-    DREAMBOOTH_EINVAL = -3,        /* an argument or option value is wrong */
-    DREAMBOOTH_EIO = -4,           /* reading or writing failed */
-    DREAMBOOTH_ENOTFOUND = -5,     /* no such file, option, token or fact */
-    DREAMBOOTH_EFORMAT = -6,       /* a file is damaged or not what it claims */
-    DREAMBOOTH_EUNSUPPORTED = -7,  /* well-formed, but beyond this library */
-    DREAMBOOTH_ECANCELLED = -8,    /* dreambooth_context_cancel() was called */
-    DREAMBOOTH_ENONFINITE = -9,    /* a NaN or infinity came up in a run */
-    DREAMBOOTH_ENOSPACE = -10,     /* the disk is, or would become, full */
-    DREAMBOOTH_ESTATE = -11,       /* the handle is not in a state for this */
-    DREAMBOOTH_EINTERNAL = -12     /* a defect in this library: please report */
+    DREAMBOOTH_DONE = 1,          /* a stepwise run is over; not an error */
+    DREAMBOOTH_OK = 0,            /* success */
+    DREAMBOOTH_ENOMEM = -1,       /* the allocator gave no memory */
+    DREAMBOOTH_ELIMIT = -2,       /* the context's memory limit is in the way */
+    DREAMBOOTH_EINVAL = -3,       /* an argument or option value is wrong */
+    DREAMBOOTH_EIO = -4,          /* reading or writing failed */
+    DREAMBOOTH_ENOTFOUND = -5,    /* no such file, option, token or fact */
+    DREAMBOOTH_EFORMAT = -6,      /* a file is damaged or not what it claims */
+    DREAMBOOTH_EUNSUPPORTED = -7, /* well-formed, but beyond this library */
+    DREAMBOOTH_ECANCELLED = -8,   /* dreambooth_context_cancel() was called */
+    DREAMBOOTH_ENONFINITE = -9,   /* a NaN or infinity came up in a run */
+    DREAMBOOTH_ENOSPACE = -10,    /* the disk is, or would become, full */
+    DREAMBOOTH_ESTATE = -11,      /* the handle is not in a state for this */
+    DREAMBOOTH_EINTERNAL = -12    /* a defect in this library: please report */
 };
 
 /*

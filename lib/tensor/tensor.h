@@ -13,8 +13,18 @@
 
 #define DB_MAX_RANK 4
 
-enum db_dtype { DB_F32, DB_F16, DB_BF16, DB_F64, DB_I64, DB_I32, DB_I16,
-                DB_I8, DB_U8, DB_BOOL };
+enum db_dtype {
+    DB_F32,
+    DB_F16,
+    DB_BF16,
+    DB_F64,
+    DB_I64,
+    DB_I32,
+    DB_I16,
+    DB_I8,
+    DB_U8,
+    DB_BOOL
+};
 
 size_t db_dtype_size(enum db_dtype dtype);
 const char *db_dtype_name(enum db_dtype dtype); /* safetensors': "F32" ... */
