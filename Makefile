@@ -21,9 +21,9 @@ include config.mk
 endif
 
 config.mk: $(srcdir)/configure $(srcdir)/config.mk.in
-	@if test -x config.status; then ./config.status --recheck; \
-	else $(srcdir)/build-aux/install-packages && $(srcdir)/configure; fi
-	@./config.status
+	@if test -x config.status; \
+	    then ./config.status --recheck && ./config.status; \
+	    else $(srcdir)/build-aux/install-packages && $(srcdir)/configure; fi
 	@touch $@
 
 $(srcdir)/configure: $(srcdir)/configure.ac
@@ -107,7 +107,9 @@ build/libdreambooth.so: $(shared)
 
 # The command finds the library beside itself in the build tree, and in
 # ../lib once installed, whatever the prefix.
-rpath = $(if $(filter yes,$(ENABLE_RPATH)),-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib')
+ifeq ($(ENABLE_RPATH),yes)
+rpath = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+endif
 
 $(command): $(src_objects) $(library)
 	$(call say,LD,$@)
