@@ -144,7 +144,8 @@ source_dir := $(abspath $(srcdir))
 # What the scripts under test/ and doc/demo are told.
 tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
     CXX='$(CXX)' NM='$(NM)' MAKE='$(MAKE)' CFLAGS='$(CFLAGS)' \
-    LDFLAGS='$(LDFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
+    LDFLAGS='$(LDFLAGS)' DEPENDENCY_LIBS='$(DEPENDENCY_LIBS)' \
+    PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
     SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)'
 
 .PHONY: tests check check-unit valgrind sanitize style symbols parity bench demo
@@ -202,8 +203,10 @@ demo: $(products) build/doc/demo/draw
 install_data = install -m 644
 install_program = install -m 755
 
-# In the .pc file the directories stand relative to ${prefix}, as usual.
+# In the .pc file the directories stand relative to ${prefix}, as usual. What
+# the library needs is private to it, unless there is the archive only.
 pc_path = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+pc_private = $(if $(filter yes,$(ENABLE_SHARED)),.private)
 
 installed = $(addprefix $(includedir)/,$(headers:include/%=%)) \
     $(if $(filter yes,$(ENABLE_STATIC)),$(libdir)/libdreambooth.a) \
@@ -229,8 +232,10 @@ endif
 	@sed -e 's|@prefix@|$(prefix)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@libdir@|$(call pc_path,$(libdir))|' \
 	    -e 's|@includedir@|$(call pc_path,$(includedir))|' \
+	    -e 's|@PRIVATE@|$(pc_private)|' \
 	    -e 's|@REQUIRES_PRIVATE@|$(REQUIRES_PRIVATE)|' \
-	    -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
+	    -e 's|@LIBS_PUBLIC@|$(if $(pc_private),,$(LIBS_PRIVATE))|' \
+	    -e 's|@LIBS_PRIVATE@|$(if $(pc_private),$(LIBS_PRIVATE))|' \
 	    $(srcdir)/pkgconfig/libdreambooth.pc.in \
 	    >$(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
 	@chmod 644 $(DESTDIR)$(pkgconfigdir)/libdreambooth.pc

@@ -57,13 +57,25 @@ compile() { # OUTPUT SOURCE COMPILER-AND-FLAGS...
         $(package --cflags --libs) $LDFLAGS
 }
 
+# What links the archive. Debian's OpenBLAS asks for Fortran's library when
+# linked statically, which its package does not bring: then what configure found.
+echo 'int main(void) { return 0; }' >"$temp/empty.c"
+# shellcheck disable=SC2046,SC2086 # lists of words
+if $CC $CFLAGS -o "$temp/empty" "$temp/empty.c" -L"$temp/static" \
+    $(package --static --libs) $LDFLAGS >/dev/null 2>&1; then
+    static_libs=$(package --static --libs)
+else
+    test "$STATIC" = yes &&
+        echo "left out: pkg-config --static, whose libraries are not all here"
+    static_libs="-ldreambooth $DEPENDENCY_LIBS"
+fi
+
 compile_static() {
     output=$1 source=$2
     shift 2
     # shellcheck disable=SC2046,SC2086
     "$@" $CFLAGS -Wall -Wextra -Werror -o "$output" "$source" \
-        $(package --cflags) -L"$temp/static" $(package --static --libs) \
-        $LDFLAGS
+        $(package --cflags) -L"$temp/static" $static_libs $LDFLAGS
 }
 
 # The program "version.EXTENSION" for both languages.
