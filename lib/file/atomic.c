@@ -68,18 +68,6 @@ static int sync_folder(struct db_env *env, const char *path)
     return DREAMBOOTH_OK;
 }
 
-static int sync_parent(struct db_env *env, const char *path)
-{
-    char *parent = db_path_parent(env, path);
-    int status;
-
-    if (parent == NULL)
-        return env->error_status;
-    status = sync_folder(env, parent);
-    db_free(env, parent);
-    return status;
-}
-
 /* Makes a new, locked file with a temporary name for PATH. */
 static int temporary_file(struct db_env *env, const char *path, char **name,
                           int *descriptor)
@@ -192,18 +180,22 @@ static void atomic_free(struct db_atomic *file)
 int db_atomic_commit(struct db_atomic *file)
 {
     struct db_env *env = file->env;
-    int status = write_buffer(file);
+    /* What may fail is done before the rename, which cannot be undone. */
+    char *parent = db_path_parent(env, file->path);
+    int status = parent == NULL ? env->error_status : write_buffer(file);
 
     if (status == DREAMBOOTH_OK && fsync(file->descriptor) != 0)
         status = db_fail_errno(env, errno, "%s: cannot sync", file->path);
     if (status == DREAMBOOTH_OK && rename(file->temporary, file->path) != 0)
         status = db_fail_errno(env, errno, "%s: cannot replace", file->path);
     if (status != DREAMBOOTH_OK) {
+        db_free(env, parent);
         db_atomic_abort(file);
         return status;
     }
     close(file->descriptor);
-    status = sync_parent(env, file->path);
+    status = sync_folder(env, parent);
+    db_free(env, parent);
     atomic_free(file);
     return status;
 }
@@ -389,15 +381,20 @@ static int put_folder_in_place(struct db_atomic_folder *folder)
 
 int db_atomic_folder_commit(struct db_atomic_folder *folder)
 {
-    int status = sync_folder(folder->env, folder->temporary);
+    struct db_env *env = folder->env;
+    char *parent = db_path_parent(env, folder->path);
+    int status = parent == NULL ? env->error_status
+                                : sync_folder(env, folder->temporary);
 
     if (status == DREAMBOOTH_OK)
         status = put_folder_in_place(folder);
     if (status != DREAMBOOTH_OK) {
+        db_free(env, parent);
         db_atomic_folder_abort(folder);
         return status;
     }
-    status = sync_parent(folder->env, folder->path);
+    status = sync_folder(env, parent);
+    db_free(env, parent);
     folder_free(folder);
     return status;
 }
