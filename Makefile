@@ -170,14 +170,15 @@ valgrind: $(unit_tests)
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full' \
 	    $(srcdir)/build-aux/run-tests $(unit_tests)
 
-# A build of its own in build/sanitize; its command is tested too.
+# A build of its own in build/sanitize, for the unit tests and the command's.
 sanitizers = -fsanitize=address,undefined -fno-sanitize-recover=all
 sanitize: $(srcdir)/configure
 	@mkdir -p build/sanitize
 	@cd build/sanitize && (test -f config.mk || \
 	    $(source_dir)/configure -q --disable-shared CC='$(CC)' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer $(sanitizers)')
-	@TEST_QUICK=1 $(MAKE) --no-print-directory -C build/sanitize check-unit
+	@TEST_QUICK=1 $(MAKE) --no-print-directory -C build/sanitize check \
+	    TESTS='$(or $(TESTS),test_ cli)'
 
 style:
 	@$(srcdir)/build-aux/check-style
@@ -282,7 +283,7 @@ help:
 #: make tests            builds them without running them
 #: make check-unit       the unit tests alone
 #: make valgrind         the unit tests under valgrind
-#: make sanitize         the unit tests under ASan and UBSan
+#: make sanitize         the unit tests and the command's under ASan and UBSan
 #: make style            layout and include directions
 #: make symbols          the symbol lists anew, after adding a function
 #: make demo             the main job from end to end on drawn pictures
