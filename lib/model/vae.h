@@ -10,7 +10,7 @@
 
 #include "nn/layer.h"
 #include "nn/resnet.h"
-#include "nn/transformer.h"
+#include "nn/attention.h"
 
 #define DB_VAE_MAX_LEVELS 8
 
@@ -35,7 +35,7 @@ struct db_vae_half {
     struct db_norm conv_norm_out;
     struct db_vae_block *blocks; /* config.levels */
     struct db_resnet mid_resnets[2];
-    struct db_vae_attention mid_attention;
+    struct db_image_attention mid_attention;
 };
 
 struct db_vae {

@@ -27,10 +27,21 @@ struct db_init {
     float scale;
 };
 
+/* Where a parameter's values come from, beside its name. */
+struct db_param_origin {
+    struct db_init init;
+    const char *alias; /* its name in older files, or NULL */
+};
+
+/*
+ * Errors stick while a model is built, as on a tape: after the first, adding
+ * does nothing and gives NULL. Check the status at the end.
+ */
 struct db_params {
     struct db_env *env;
-    struct db_param **items; /* in the order of registration */
-    struct db_init *inits;   /* of the same index */
+    int status;
+    struct db_param **items;         /* in the order of registration */
+    struct db_param_origin *origins; /* of the same index */
     size_t count, capacity;
     void **blocks; /* memory that lives as long as the parameters */
     size_t block_count, block_capacity;
@@ -42,15 +53,19 @@ void db_params_free(struct db_params *params);
 
 /* Zeroed memory that is freed with PARAMS: the layers of a model. */
 void *db_params_keep(struct db_params *params, size_t count, size_t size);
-/* The same for a text. */
+/* The same for a text: a module's name. "" after an error. */
 const char *db_params_text(struct db_params *params, const char *format, ...)
     DB_PRINTF(2, 3);
 
-/* Registers a parameter of SHAPE, as in the file; *OUT stays the set's. */
-int db_params_add(struct db_params *params, const struct db_shape *shape,
-                  enum db_layout layout, struct db_init init,
-                  struct db_param **out, const char *format, ...)
-    DB_PRINTF(6, 7);
+/* Registers MODULE.NAME (NAME where MODULE is "") of SHAPE, as in the file; the
+ * parameter stays the set's. */
+struct db_param *db_params_add(struct db_params *params, const char *module,
+                               const char *name, const struct db_shape *shape,
+                               enum db_layout layout, struct db_init init);
+/* Files may have the last parameter that was added as MODULE.NAME instead. */
+void db_params_alias(struct db_params *params, const char *module,
+                     const char *name);
+
 struct db_param *db_params_find(const struct db_params *params,
                                 const char *name);
 /* Elements of all parameters. */
