@@ -108,10 +108,9 @@ static int lead_byte(unsigned char byte, unsigned char *low,
     return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 0;
 }
 
-/* One code point from the LENGTH > 0 bytes at BYTES, or -1 where they are
- * damaged; *used is the number of bytes that it, or the damage, takes. */
-static long decode_one(const unsigned char *bytes, size_t length, size_t *used)
+long db_utf8_get(const char *text, size_t length, size_t *used)
 {
+    const unsigned char *bytes = (const unsigned char *)text;
     unsigned char low, high;
     int size = lead_byte(bytes[0], &low, &high);
     long code;
@@ -136,26 +135,24 @@ static long decode_one(const unsigned char *bytes, size_t length, size_t *used)
 void db_codepoints_append_utf8(struct db_codepoints *text, const char *bytes,
                                size_t length)
 {
-    const unsigned char *at = (const unsigned char *)bytes;
     size_t used;
     long code;
 
     while (length > 0) {
-        code = decode_one(at, length, &used);
+        code = db_utf8_get(bytes, length, &used);
         db_codepoints_append(text, code < 0 ? REPLACEMENT : (uint32_t)code);
-        at += used;
+        bytes += used;
         length -= used;
     }
 }
 
 long db_utf8_count(const char *bytes, size_t length)
 {
-    const unsigned char *at = (const unsigned char *)bytes;
     size_t used;
     long code, count = 0;
 
-    for (; length > 0; at += used, length -= used, count++) {
-        code = decode_one(at, length, &used);
+    for (; length > 0; bytes += used, length -= used, count++) {
+        code = db_utf8_get(bytes, length, &used);
         if (code < 0 || (code >= 0xd800 && code <= 0xdfff))
             return -1;
     }

@@ -41,6 +41,12 @@ bool db_codepoints_equal(const struct db_codepoints *a,
  */
 void db_codepoints_append_utf8(struct db_codepoints *text, const char *bytes,
                                size_t length);
+/*
+ * One code point from LENGTH > 0 bytes, or -1 where they are damaged; *used is
+ * the number of bytes that it, or the damage, takes. Surrogates are let
+ * through.
+ */
+long db_utf8_get(const char *bytes, size_t length, size_t *used);
 /* One code point as one to four bytes; returns their number. */
 size_t db_utf8_put(char bytes[4], uint32_t code);
 /* Fresh bytes with a NUL behind them, or NULL; free with db_free(). */

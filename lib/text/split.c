@@ -3,6 +3,7 @@
 #include "text/split.h"
 
 #define LONG_S 0x17fu
+#define IOTA_SUBSCRIPT 0x345u
 
 static const char *const whole_words[] = {
     "<|startoftext|>",
@@ -35,9 +36,16 @@ static size_t match_word(const struct db_codepoints *text, size_t at,
     return i;
 }
 
+/* White space, and the one mark that the pattern passes over: ignoring case it
+ * is a letter (iota) where letters are excluded, yet none where they count. */
+static bool is_between(uint32_t code)
+{
+    return db_is_space(code) || code == IOTA_SUBSCRIPT;
+}
+
 static bool is_other(uint32_t code)
 {
-    return !db_is_space(code) && !db_is_letter(code) && !db_is_number(code);
+    return !is_between(code) && !db_is_letter(code) && !db_is_number(code);
 }
 
 static size_t run_length(const struct db_codepoints *text, size_t at,
@@ -54,7 +62,7 @@ size_t db_split_next(const struct db_codepoints *text, size_t *at)
 {
     size_t i, length;
 
-    while (*at < text->count && db_is_space(text->at[*at]))
+    while (*at < text->count && is_between(text->at[*at]))
         *at += 1;
     if (*at == text->count)
         return 0;
