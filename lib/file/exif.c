@@ -112,7 +112,8 @@ static void turn_pixels(const struct turn *turn, const struct db_image *from,
         }
 }
 
-int db_exif_apply(struct db_env *env, int orientation, struct db_image **image)
+int db_exif_apply(struct db_env *env, const char *name, int orientation,
+                  struct db_image **image)
 {
     const struct db_image *from = *image;
     const struct turn *turn;
@@ -125,7 +126,7 @@ int db_exif_apply(struct db_env *env, int orientation, struct db_image **image)
     status = turn->swap ? db_image_new(env, from->height, from->width, &to)
                         : db_image_new(env, from->width, from->height, &to);
     if (status != DREAMBOOTH_OK)
-        return status;
+        return db_fail_prefix(env, status, "%s", name);
     turn_pixels(turn, from, to);
     db_image_free(env, *image);
     *image = to;

@@ -15,8 +15,10 @@
  */
 int db_exif_orientation(const uint8_t *bytes, size_t size);
 
-/* Turns and mirrors *IMAGE so that it stands upright; *IMAGE may be replaced by
- * another image. On error it is as it was. */
-int db_exif_apply(struct db_env *env, int orientation, struct db_image **image);
+/* Turns and mirrors *IMAGE, which came from the file NAME, so that it stands
+ * upright; *IMAGE may be replaced by another image. On error (no memory) it is
+ * as it was. */
+int db_exif_apply(struct db_env *env, const char *name, int orientation,
+                  struct db_image **image);
 
 #endif

@@ -111,7 +111,7 @@ static const struct {
 
 /* Warnings about what does not touch the pixels. */
 static const int harmless_warnings[] = {JWRN_ADOBE_XFORM, JWRN_EXTRANEOUS_DATA,
-                                        JWRN_JFIF_MAJOR, JWRN_TOO_MUCH_DATA};
+                                        JWRN_JFIF_MAJOR, JWRN_NOT_SEQUENTIAL};
 
 static _Noreturn void on_error(j_common_ptr jpeg)
 {
@@ -267,7 +267,8 @@ static int guarded(struct jpeg_reader *reader)
     if (status != DREAMBOOTH_OK)
         return status;
     read_rows(reader);
-    return db_exif_apply(reader->env, orientation, &reader->image);
+    return db_exif_apply(reader->env, reader->name, orientation,
+                         &reader->image);
 }
 
 static void init_reader(struct jpeg_reader *reader)

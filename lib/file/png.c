@@ -115,8 +115,8 @@ static void init_work(struct png_work *work, struct db_env *env,
     work->name = name;
 }
 
-/* To be called under setjmp(). Neither chunk of CHUNKS (names of four
- * characters and a zero) is looked at. */
+/* To be called under setjmp(). The COUNT chunks of CHUNKS (names of four
+ * characters and a zero) are not looked at. */
 static int open_reader(struct png_work *work, const char *chunks, int count)
 {
     work->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, work, on_error,
@@ -188,16 +188,13 @@ static int orientation_of(const struct png_work *work)
     return db_exif_orientation(exif, size);
 }
 
-static int decode_guarded(struct png_work *work)
+static int decode_guarded(struct png_work *work, const char *ignored, int count)
 {
-    static const char ignored[] =
-        "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0"
-        "sPLT\0sRGB\0tEXt\0tIME\0tRNS\0zTXt";
     int status;
 
     if (setjmp(work->escape) != 0)
         return work->status;
-    status = open_reader(work, ignored, (int)sizeof(ignored) / 5);
+    status = open_reader(work, ignored, count);
     if (status != DREAMBOOTH_OK)
         return status;
     status = prepare(work);
@@ -206,21 +203,24 @@ static int decode_guarded(struct png_work *work)
     status = read_rows(work);
     if (status != DREAMBOOTH_OK)
         return status;
-    if (work->memory_failed)
-        return fail_no_memory(work);
-    return db_exif_apply(work->env, orientation_of(work), &work->image);
+    return work->memory_failed ? fail_no_memory(work) : DREAMBOOTH_OK;
 }
 
 int db_png_decode(struct db_env *env, const char *name, const void *bytes,
                   size_t size, struct db_image **out)
 {
+    static const char ignored[] =
+        "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0"
+        "sPLT\0sRGB\0tEXt\0tIME\0tRNS\0zTXt";
     struct png_work work;
     int status;
 
     init_work(&work, env, name);
     work.bytes = bytes;
     work.size = size;
-    status = decode_guarded(&work);
+    status = decode_guarded(&work, ignored, (int)sizeof(ignored) / 5);
+    if (status == DREAMBOOTH_OK)
+        status = db_exif_apply(env, name, orientation_of(&work), &work.image);
     close_reader(&work);
     if (status == DREAMBOOTH_OK)
         *out = work.image;
@@ -443,22 +443,6 @@ static int text_value(struct png_work *work, const char *key, char **value)
     return DREAMBOOTH_OK;
 }
 
-static int read_text_guarded(struct png_work *work, const char *key,
-                             char **value)
-{
-    int status;
-
-    if (setjmp(work->escape) != 0)
-        return work->status;
-    status = open_reader(work, "eXIf\0iCCP\0sPLT", 3);
-    if (status != DREAMBOOTH_OK)
-        return status;
-    png_read_end(work->png, work->info);
-    if (work->memory_failed)
-        return fail_no_memory(work);
-    return text_value(work, key, value);
-}
-
 int db_png_read_text(struct db_env *env, const char *path, const char *key,
                      char **value)
 {
@@ -472,8 +456,11 @@ int db_png_read_text(struct db_env *env, const char *path, const char *key,
     init_work(&work, env, path);
     work.bytes = bytes;
     work.size = size;
-    status = read_text_guarded(&work, key, value);
+    status = decode_guarded(&work, "iCCP\0sPLT\0tRNS", 3);
+    if (status == DREAMBOOTH_OK)
+        status = text_value(&work, key, value);
     close_reader(&work);
+    db_image_free(env, work.image);
     db_free(env, bytes);
     return status;
 }
