@@ -1,0 +1,877 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The blas backend against the reference, slot by slot, on odd shapes.
+ *
+ * One table holds every case: a function that draws inputs from a fixed seed,
+ * runs one slot of a device and puts what it wrote into a bag. The tests run
+ * all cases on both backends, on 1..7 threads, and with allocations failing.
+ */
+#include <math.h>
+
+#include "kernel/device.h"
+#include "unit.h"
+
+#define MOST_SEGMENTS 8
+#define MOST_BLOCKS 24
+
+/* What a case wrote, as segments that are compared each by its own largest
+ * value; and the memory that the case took. */
+struct bag {
+    float *values[MOST_SEGMENTS];
+    int64_t counts[MOST_SEGMENTS];
+    int segments;
+    void *blocks[MOST_BLOCKS];
+    int used;
+    uint64_t state;
+};
+
+struct test_case {
+    const char *name;
+    int (*run)(struct db_device *device, struct bag *bag, const int64_t *shape);
+    int64_t shape[12];
+    double tolerance;
+};
+
+static float *take(struct bag *bag, int64_t count)
+{
+    float *block = calloc((size_t)count + 1, sizeof(float));
+
+    ck_assert_ptr_nonnull(block);
+    ck_assert_int_lt(bag->used, MOST_BLOCKS);
+    bag->blocks[bag->used++] = block;
+    return block;
+}
+
+static float draw(struct bag *bag)
+{
+    bag->state = bag->state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(bag->state >> 32) / 2147483648.0f;
+}
+
+static float *input(struct bag *bag, int64_t count)
+{
+    float *values = take(bag, count);
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        values[i] = 2.0f * draw(bag);
+    return values;
+}
+
+/* An output, full of numbers that a kernel has to replace, or to add to. */
+static float *output(struct bag *bag, int64_t count)
+{
+    float *values = input(bag, count);
+
+    bag->values[bag->segments] = values;
+    bag->counts[bag->segments++] = count;
+    return values;
+}
+
+static void empty(struct bag *bag)
+{
+    while (bag->used > 0)
+        free(bag->blocks[--bag->used]);
+    memset(bag, 0, sizeof(*bag));
+    bag->state = 88172645463325252u;
+}
+
+/* batch, m, n, k, transpose_a, transpose_b, bias, beta * 10, extra stride */
+static int run_gemm(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_gemm a = {.batch = s[0],
+                         .m = s[1],
+                         .n = s[2],
+                         .k = s[3],
+                         .transpose_a = (int)s[4],
+                         .transpose_b = (int)s[5],
+                         .alpha = 0.7f,
+                         .beta = (float)s[7] / 10.0f};
+
+    a.lda = (s[4] ? a.m : a.k) + s[8];
+    a.ldb = (s[5] ? a.k : a.n) + s[8];
+    a.ldc = a.n + s[8];
+    a.a_step = (s[4] ? a.k : a.m) * a.lda;
+    a.b_step = (s[5] ? a.n : a.k) * a.ldb;
+    a.c_step = a.m * a.ldc;
+    a.a = input(bag, a.batch * a.a_step);
+    a.b = input(bag, a.batch * a.b_step);
+    a.bias = s[6] ? input(bag, a.n) : NULL;
+    a.c = output(bag, a.batch * a.c_step);
+    if (s[7] == 0 && a.m > 0 && a.n > 0)
+        a.c[0] = NAN;
+    return db_run(d, gemm, &a);
+}
+
+/* batch, height, width, in, out, kernel, stride, pads t b l r, bias */
+static void conv_arguments(struct bag *bag, const int64_t *s,
+                           dreambooth_conv2d *a)
+{
+    memset(a, 0, sizeof(*a));
+    a->batch = s[0];
+    a->in_height = s[1];
+    a->in_width = s[2];
+    a->in_channels = s[3];
+    a->out_channels = s[4];
+    a->kernel_height = s[5];
+    a->kernel_width = s[5];
+    a->stride = s[6];
+    a->pad_top = s[7];
+    a->pad_bottom = s[8];
+    a->pad_left = s[9];
+    a->pad_right = s[10];
+    a->out_height = (s[1] + s[7] + s[8] - s[5]) / s[6] + 1;
+    a->out_width = (s[2] + s[9] + s[10] - s[5]) / s[6] + 1;
+    a->x = input(bag, s[0] * s[1] * s[2] * s[3]);
+    a->weight = input(bag, s[4] * s[5] * s[5] * s[3]);
+    a->bias = s[11] ? input(bag, s[4]) : NULL;
+    a->dy = input(bag, s[0] * a->out_height * a->out_width * s[4]);
+}
+
+static int run_conv(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_conv2d a;
+
+    conv_arguments(bag, s, &a);
+    a.y = output(bag, s[0] * a.out_height * a.out_width * s[4]);
+    return db_run(d, conv2d_forward, &a);
+}
+
+static int run_conv_data(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_conv2d a;
+
+    conv_arguments(bag, s, &a);
+    a.dx = output(bag, s[0] * s[1] * s[2] * s[3]);
+    return db_run(d, conv2d_backward_data, &a);
+}
+
+static int run_conv_weight(struct db_device *d, struct bag *bag,
+                           const int64_t *s)
+{
+    dreambooth_conv2d a;
+
+    conv_arguments(bag, s, &a);
+    a.dweight = output(bag, s[4] * s[5] * s[5] * s[3]);
+    a.dbias = s[11] ? output(bag, s[4]) : NULL;
+    return db_run(d, conv2d_backward_weight, &a);
+}
+
+static float *offset_input(struct bag *bag, int64_t count, int64_t offset)
+{
+    float *values = input(bag, count);
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        values[i] += (float)offset;
+    return values;
+}
+
+/* batch, pixels, channels, groups, offset, which outputs */
+static int run_group_norm(struct db_device *d, struct bag *bag,
+                          const int64_t *s)
+{
+    const int64_t count = s[0] * s[1] * s[2];
+    dreambooth_group_norm a = {.batch = s[0],
+                               .pixels = s[1],
+                               .channels = s[2],
+                               .groups = s[3],
+                               .epsilon = 1e-5f};
+
+    a.x = offset_input(bag, count, s[4]);
+    a.weight = input(bag, s[2]);
+    a.bias = input(bag, s[2]);
+    a.dy = input(bag, count);
+    a.y = output(bag, count);
+    a.mean = output(bag, s[0] * s[3]);
+    a.rstd = output(bag, s[0] * s[3]);
+    a.dx = s[5] & 1 ? output(bag, count) : NULL;
+    a.dweight = s[5] & 2 ? output(bag, s[2]) : NULL;
+    a.dbias = s[5] & 4 ? output(bag, s[2]) : NULL;
+    if (db_run(d, group_norm_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, group_norm_backward, &a);
+}
+
+/* rows, channels, offset, which outputs */
+static int run_layer_norm(struct db_device *d, struct bag *bag,
+                          const int64_t *s)
+{
+    const int64_t count = s[0] * s[1];
+    dreambooth_layer_norm a = {
+        .rows = s[0], .channels = s[1], .epsilon = 1e-5f};
+
+    a.x = offset_input(bag, count, s[2]);
+    a.weight = input(bag, s[1]);
+    a.bias = input(bag, s[1]);
+    a.dy = input(bag, count);
+    a.y = output(bag, count);
+    a.mean = output(bag, s[0]);
+    a.rstd = output(bag, s[0]);
+    a.dx = s[3] & 1 ? output(bag, count) : NULL;
+    a.dweight = s[3] & 2 ? output(bag, s[1]) : NULL;
+    a.dbias = s[3] & 4 ? output(bag, s[1]) : NULL;
+    if (db_run(d, layer_norm_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, layer_norm_backward, &a);
+}
+
+/* batch, heads, queries, keys, head_size, causal, gain */
+static int run_attention(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    const int64_t queries = s[0] * s[1] * s[2] * s[4];
+    const int64_t keys = s[0] * s[1] * s[3] * s[4];
+    dreambooth_attention a = {.batch = s[0],
+                              .heads = s[1],
+                              .query_length = s[2],
+                              .key_length = s[3],
+                              .head_size = s[4],
+                              .causal = (int)s[5]};
+
+    a.scale = (float)s[6] / sqrtf((float)s[4]);
+    a.q = input(bag, queries);
+    a.k = input(bag, keys);
+    a.v = input(bag, keys);
+    a.dy = input(bag, queries);
+    a.y = output(bag, queries);
+    a.lse = output(bag, s[0] * s[1] * s[2]);
+    a.dq = output(bag, queries);
+    a.dk = output(bag, keys);
+    a.dv = output(bag, keys);
+    if (db_run(d, attention_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, attention_backward, &a);
+}
+
+/* rows, columns */
+static int run_softmax(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_softmax a = {.rows = s[0], .columns = s[1]};
+
+    a.x = input(bag, s[0] * s[1]);
+    a.dy = input(bag, s[0] * s[1]);
+    a.y = output(bag, s[0] * s[1]);
+    a.dx = output(bag, s[0] * s[1]);
+    if (db_run(d, softmax_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, softmax_backward, &a);
+}
+
+/* activation, count, in place */
+static int run_unary(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_unary a = {.activation = (int32_t)s[0], .count = s[1]};
+    float *x = input(bag, s[1]);
+    int64_t i;
+
+    for (i = 0; i < s[1]; i++)
+        x[i] *= 5.0f;
+    a.x = x;
+    a.dx = output(bag, s[1]);
+    a.dy = s[2] ? a.dx : input(bag, s[1]);
+    if (db_run(d, unary_backward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    a.y = output(bag, s[1]);
+    if (s[2]) {
+        memcpy(a.y, x, (size_t)s[1] * sizeof(float));
+        a.x = a.y;
+    }
+    return db_run(d, unary_forward, &a);
+}
+
+/* rows, width */
+static int run_geglu(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_geglu a = {.rows = s[0], .width = s[1]};
+
+    a.x = input(bag, 2 * s[0] * s[1]);
+    a.dy = input(bag, s[0] * s[1]);
+    a.y = output(bag, s[0] * s[1]);
+    a.dx = output(bag, 2 * s[0] * s[1]);
+    if (db_run(d, geglu_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, geglu_backward, &a);
+}
+
+/* count, beta, in place */
+static int run_axpby(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_axpby a = {
+        .count = s[0], .alpha = 0.3f, .beta = 0.5f * (float)s[1]};
+
+    a.y = output(bag, s[0]);
+    a.x = s[2] ? a.y : input(bag, s[0]);
+    if (s[1] == 0 && !s[2])
+        a.y[0] = NAN;
+    return db_run(d, axpby, &a);
+}
+
+/* batch, rows, columns, in place */
+static int run_rows(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    const int64_t count = s[0] * s[1] * s[2];
+    dreambooth_rows a = {.batch = s[0], .rows = s[1], .columns = s[2]};
+
+    a.x = input(bag, count);
+    a.v = input(bag, s[0] * s[2]);
+    a.y = output(bag, count);
+    a.sum = output(bag, s[0] * s[2]);
+    if (db_run(d, sum_rows, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    if (s[3])
+        a.x = a.y;
+    return db_run(d, add_rows, &a);
+}
+
+/* rows, columns, x_stride, y_stride */
+static int run_copy(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_copy a = {
+        .rows = s[0], .columns = s[1], .x_stride = s[2], .y_stride = s[3]};
+
+    a.x = input(bag, s[0] * s[2]);
+    a.y = output(bag, s[0] * s[3]);
+    return db_run(d, copy, &a);
+}
+
+/* batch, in_height, in_width, out_height, out_width, channels */
+static void resample_arguments(struct bag *bag, const int64_t *s,
+                               dreambooth_resample *a)
+{
+    const dreambooth_resample shape = {.batch = s[0],
+                                       .in_height = s[1],
+                                       .in_width = s[2],
+                                       .out_height = s[3],
+                                       .out_width = s[4],
+                                       .channels = s[5]};
+
+    *a = shape;
+    a->x = input(bag, s[0] * s[1] * s[2] * s[5]);
+    a->dy = input(bag, s[0] * s[3] * s[4] * s[5]);
+    a->y = output(bag, s[0] * s[3] * s[4] * s[5]);
+    a->dx = output(bag, s[0] * s[1] * s[2] * s[5]);
+}
+
+static int run_upsample(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_resample a;
+
+    resample_arguments(bag, s, &a);
+    if (db_run(d, upsample_nearest_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, upsample_nearest_backward, &a);
+}
+
+static int run_pool(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_resample a;
+
+    resample_arguments(bag, s, &a);
+    if (db_run(d, average_pool_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, average_pool_backward, &a);
+}
+
+/* rows, columns, entries */
+static int run_embedding(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_embedding a = {.rows = s[0], .columns = s[1], .entries = s[2]};
+    int64_t *ids = (int64_t *)(void *)take(bag, 2 * s[0]);
+    int64_t i;
+
+    for (i = 0; i < s[0]; i++)
+        ids[i] = i * i % s[2];
+    a.ids = ids;
+    a.table = input(bag, s[2] * s[1]);
+    a.dy = input(bag, s[0] * s[1]);
+    a.y = output(bag, s[0] * s[1]);
+    a.dtable = output(bag, s[2] * s[1]);
+    if (db_run(d, embedding_forward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    return db_run(d, embedding_backward, &a);
+}
+
+/* batch, count, weighted */
+static int run_mse(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_mse a = {.batch = s[0], .count = s[1], .dloss = 1.5f};
+    float *loss = output(bag, 1);
+    double exact = 0.0;
+    int status;
+
+    a.prediction = input(bag, s[0] * s[1]);
+    a.target = input(bag, s[0] * s[1]);
+    a.weight = s[2] ? input(bag, s[0]) : NULL;
+    a.loss = &exact;
+    a.dprediction = output(bag, s[0] * s[1]);
+    status = db_run(d, mse_forward, &a);
+    if (status != DREAMBOOTH_OK)
+        return status;
+    *loss = (float)exact;
+    return db_run(d, mse_backward, &a);
+}
+
+/* count, step, beta1 * 10 */
+static int run_adamw(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_adamw a = {.count = s[0],
+                          .step = s[1],
+                          .learning_rate = 1e-3,
+                          .beta1 = (double)s[2] / 10.0,
+                          .beta2 = 0.999,
+                          .epsilon = 1e-8,
+                          .weight_decay = 1e-2,
+                          .gradient_scale = 0.7f};
+    int64_t i;
+
+    a.gradient = input(bag, s[0]);
+    a.parameter = output(bag, s[0]);
+    a.m = output(bag, s[0]);
+    a.v = output(bag, s[0]);
+    for (i = 0; i < s[0]; i++)
+        a.v[i] = fabsf(a.v[i]);
+    return db_run(d, adamw, &a);
+}
+
+/* count */
+static int run_squares(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_sum_squares a = {.count = s[0]};
+    float *out = output(bag, 1);
+    double sum = 0.0;
+    int status;
+
+    a.x = input(bag, s[0]);
+    a.sum = &sum;
+    status = db_run(d, sum_squares, &a);
+    *out = (float)sum;
+    return status;
+}
+
+static const struct test_case cases[] = {
+    {"gemm", run_gemm, {1, 1, 1, 1, 0, 0, 0, 0, 0}, 1e-6},
+    {"gemm odd", run_gemm, {3, 13, 17, 19, 0, 0, 1, 0, 0}, 1e-6},
+    {"gemm a'", run_gemm, {2, 7, 31, 5, 1, 0, 0, 5, 3}, 1e-6},
+    {"gemm b'", run_gemm, {3, 29, 11, 37, 0, 1, 1, 10, 1}, 1e-6},
+    {"gemm a'b'", run_gemm, {1, 23, 3, 41, 1, 1, 1, 5, 2}, 1e-6},
+    {"gemm tiles", run_gemm, {1, 521, 307, 431, 0, 1, 1, 0, 0}, 2e-6},
+    {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 2e-6},
+    {"gemm no k", run_gemm, {1, 3, 5, 0, 0, 0, 1, 0, 0}, 1e-6},
+    {"gemm nothing", run_gemm, {1, 0, 5, 3, 0, 0, 1, 0, 0}, 1e-6},
+
+    {"conv 1 pixel", run_conv, {1, 1, 1, 3, 5, 3, 1, 1, 1, 1, 1, 1}, 1e-6},
+    {"conv", run_conv, {3, 7, 5, 11, 13, 3, 1, 1, 1, 1, 1, 1}, 2e-6},
+    {"conv s2", run_conv, {2, 9, 6, 7, 5, 3, 2, 0, 1, 0, 1, 1}, 2e-6},
+    {"conv s2 sym", run_conv, {3, 11, 8, 5, 3, 3, 2, 1, 1, 1, 1, 0}, 2e-6},
+    {"conv 1x1", run_conv, {3, 5, 7, 17, 19, 1, 1, 0, 0, 0, 0, 1}, 2e-6},
+    {"conv 1x1 s2", run_conv, {1, 5, 7, 3, 2, 1, 2, 0, 0, 0, 0, 1}, 2e-6},
+    {"conv 5 s3", run_conv, {1, 17, 14, 3, 2, 5, 3, 2, 1, 0, 4, 1}, 2e-6},
+    {"conv tiles", run_conv, {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1}, 2e-6},
+
+    {"data 1 pixel", run_conv_data, {1, 1, 1, 3, 5, 3, 1, 1, 1, 1, 1, 0}, 1e-6},
+    {"data", run_conv_data, {3, 7, 5, 11, 13, 3, 1, 1, 1, 1, 1, 0}, 2e-6},
+    {"data s2", run_conv_data, {2, 9, 6, 7, 5, 3, 2, 0, 1, 0, 1, 0}, 2e-6},
+    {"data s2 sym", run_conv_data, {3, 11, 8, 5, 3, 3, 2, 1, 1, 1, 1, 0}, 2e-6},
+    {"data 1x1", run_conv_data, {3, 5, 7, 17, 19, 1, 1, 0, 0, 0, 0, 0}, 2e-6},
+    {"data 1x1 s2", run_conv_data, {1, 5, 7, 3, 2, 1, 2, 0, 0, 0, 0, 0}, 2e-6},
+    {"data 5 s3", run_conv_data, {1, 17, 14, 3, 2, 5, 3, 2, 1, 0, 4, 0}, 2e-6},
+    {"data tiles",
+     run_conv_data,
+     {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 0},
+     2e-6},
+
+    {"weight 1 pixel",
+     run_conv_weight,
+     {1, 1, 1, 3, 5, 3, 1, 1, 1, 1, 1, 1},
+     1e-6},
+    {"weight", run_conv_weight, {3, 7, 5, 11, 13, 3, 1, 1, 1, 1, 1, 1}, 2e-6},
+    {"weight s2", run_conv_weight, {2, 9, 6, 7, 5, 3, 2, 0, 1, 0, 1, 0}, 2e-6},
+    {"weight 1x1",
+     run_conv_weight,
+     {3, 5, 7, 17, 19, 1, 1, 0, 0, 0, 0, 1},
+     2e-6},
+    {"weight 5 s3",
+     run_conv_weight,
+     {1, 17, 14, 3, 2, 5, 3, 2, 1, 0, 4, 1},
+     2e-6},
+    {"weight tiles",
+     run_conv_weight,
+     {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1},
+     2e-6},
+
+    {"group norm", run_group_norm, {3, 35, 12, 4, 0, 7}, 2e-6},
+    {"group norm 1 pixel", run_group_norm, {1, 1, 15, 3, 0, 7}, 2e-6},
+    {"group norm only dx", run_group_norm, {2, 301, 70, 7, 0, 1}, 3e-6},
+    {"group norm only dbias", run_group_norm, {2, 131, 6, 3, 0, 4}, 2e-6},
+    {"group norm offset", run_group_norm, {2, 137, 66, 3, 500, 7}, 2e-4},
+    {"layer norm", run_layer_norm, {37, 67, 0, 7}, 2e-6},
+    {"layer norm 1", run_layer_norm, {1, 3, 0, 7}, 2e-6},
+    {"layer norm no dx", run_layer_norm, {131, 13, 0, 2}, 2e-6},
+    {"layer norm offset", run_layer_norm, {7, 129, 500, 7}, 2e-4},
+
+    {"attention", run_attention, {3, 2, 13, 7, 5, 0, 1}, 3e-6},
+    {"attention 1", run_attention, {1, 1, 1, 1, 1, 0, 1}, 3e-6},
+    {"attention causal", run_attention, {2, 3, 17, 17, 8, 1, 1}, 3e-6},
+    {"attention causal short", run_attention, {1, 2, 5, 19, 3, 1, 1}, 3e-6},
+    {"attention causal long", run_attention, {1, 1, 19, 5, 3, 1, 1}, 3e-6},
+    {"attention gain", run_attention, {1, 2, 31, 29, 16, 0, 20}, 1e-4},
+    {"attention tiles", run_attention, {1, 2, 307, 601, 7, 0, 3}, 5e-6},
+    {"attention heads", run_attention, {1, 9, 263, 521, 3, 0, 3}, 5e-6},
+    {"attention tiles causal", run_attention, {1, 1, 547, 547, 9, 1, 2}, 5e-6},
+    {"attention heads causal", run_attention, {4, 2, 300, 521, 5, 1, 2}, 5e-6},
+
+    {"softmax", run_softmax, {17, 13}, 1e-6},
+    {"softmax 1", run_softmax, {5, 1}, 1e-6},
+    {"softmax wide", run_softmax, {37, 1009}, 1e-6},
+    {"silu", run_unary, {DREAMBOOTH_SILU, 70001, 0}, 4e-7},
+    {"silu in place", run_unary, {DREAMBOOTH_SILU, 1009, 1}, 4e-7},
+    {"gelu", run_unary, {DREAMBOOTH_GELU, 3001, 0}, 4e-7},
+    {"gelu in place", run_unary, {DREAMBOOTH_GELU, 7, 1}, 4e-7},
+    {"gelu tanh", run_unary, {DREAMBOOTH_GELU_TANH, 3001, 0}, 4e-7},
+    {"quick gelu", run_unary, {DREAMBOOTH_QUICK_GELU, 3001, 1}, 4e-7},
+    {"geglu", run_geglu, {13, 7}, 4e-7},
+    {"geglu wide", run_geglu, {31, 2003}, 4e-7},
+    {"axpby", run_axpby, {70001, 1, 0}, 1e-7},
+    {"axpby beta 0", run_axpby, {13, 0, 0}, 1e-7},
+    {"axpby in place", run_axpby, {1009, 1, 1}, 1e-7},
+    {"rows", run_rows, {3, 7, 13, 0}, 1e-6},
+    {"rows in place", run_rows, {2, 131, 301, 1}, 1e-6},
+    {"copy", run_copy, {131, 301, 307, 311}, 0.0},
+    {"upsample", run_upsample, {2, 3, 5, 6, 10, 7}, 1e-6},
+    {"upsample odd", run_upsample, {3, 3, 4, 5, 7, 3}, 1e-6},
+    {"pool", run_pool, {3, 5, 7, 2, 3, 4}, 1e-6},
+    {"embedding", run_embedding, {23, 7, 5}, 1e-6},
+    {"mse", run_mse, {3, 10007, 1}, 1e-6},
+    {"mse unweighted", run_mse, {1, 70001, 0}, 1e-6},
+    {"adamw", run_adamw, {70001, 1, 9}, 0.0},
+    {"adamw beta", run_adamw, {1009, 7, 3}, 0.0},
+    {"squares", run_squares, {140003}, 1e-7},
+};
+
+static void open_device(struct db_env *env, struct db_device *device,
+                        int threads, const dreambooth_backend *table)
+{
+    struct db_pool *pool = NULL;
+
+    ck_assert_int_eq(db_pool_new(env, threads, &pool), DREAMBOOTH_OK);
+    db_device_init(device, env, pool, table);
+}
+
+static void run_case(const struct test_case *c, struct db_device *device,
+                     struct bag *bag)
+{
+    int status;
+
+    empty(bag);
+    status = c->run(device, bag, c->shape);
+    ck_assert_msg(status == DREAMBOOTH_OK, "%s: %s", c->name,
+                  device->env->error_text);
+}
+
+static void compare(const struct test_case *c, const struct bag *want,
+                    const struct bag *got)
+{
+    int s;
+    int64_t i;
+
+    for (s = 0; s < want->segments; s++) {
+        double largest = 1e-3;
+
+        for (i = 0; i < want->counts[s]; i++)
+            largest = fmax(largest, fabs((double)want->values[s][i]));
+        for (i = 0; i < want->counts[s]; i++) {
+            double apart =
+                fabs((double)want->values[s][i] - (double)got->values[s][i]);
+
+            ck_assert_msg(apart <= c->tolerance * largest,
+                          "%s, output %d [%lld]: %.9g, reference %.9g, largest "
+                          "%.3g",
+                          c->name, s, (long long)i, (double)got->values[s][i],
+                          (double)want->values[s][i], largest);
+        }
+    }
+}
+
+START_TEST(blas_agrees_with_reference)
+{
+    struct db_env env;
+    struct db_device reference;
+    struct db_device blas;
+    struct bag want = {0};
+    struct bag got = {0};
+    size_t i;
+
+    db_env_init(&env);
+    open_device(&env, &reference, 1, &db_backend_reference);
+    open_device(&env, &blas, 2, &db_backend_blas);
+    for (i = 0; i < DB_COUNT(cases); i++) {
+        run_case(&cases[i], &reference, &want);
+        run_case(&cases[i], &blas, &got);
+        compare(&cases[i], &want, &got);
+    }
+    empty(&want);
+    empty(&got);
+    db_pool_free(blas.pool);
+    db_pool_free(reference.pool);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), 0);
+}
+END_TEST
+
+START_TEST(threads_give_the_same_bits)
+{
+    struct db_env env;
+    struct db_device device;
+    struct bag want[DB_COUNT(cases)];
+    struct bag got = {0};
+    int threads;
+    size_t i;
+    int s;
+
+    memset(want, 0, sizeof(want));
+    db_env_init(&env);
+    for (threads = 1; threads <= 7; threads++) {
+        open_device(&env, &device, threads, &db_backend_blas);
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            run_case(&cases[i], &device, threads == 1 ? &want[i] : &got);
+            for (s = 0; threads > 1 && s < got.segments; s++)
+                ck_assert_msg(memcmp(want[i].values[s], got.values[s],
+                                     (size_t)got.counts[s] * sizeof(float)) ==
+                                  0,
+                              "%s differs on %d threads, output %d",
+                              cases[i].name, threads, s);
+        }
+        db_pool_free(device.pool);
+    }
+    empty(&got);
+    for (i = 0; i < DB_COUNT(cases); i++)
+        empty(&want[i]);
+}
+END_TEST
+
+/* An allocator whose calls fail from a chosen one on. */
+struct failing {
+    int left;
+    bool failed;
+};
+
+static void *failing_resize(void *user, void *pointer, size_t size)
+{
+    struct failing *failing = user;
+
+    if (size == 0) {
+        free(pointer);
+        return NULL;
+    }
+    if (failing->left-- <= 0) {
+        failing->failed = true;
+        return NULL;
+    }
+    return realloc(pointer, size);
+}
+
+static void check_failures(const struct test_case *c, struct db_device *device,
+                           struct failing *failing)
+{
+    struct bag bag = {0};
+    int status;
+    int n;
+
+    for (n = 0;; n++) {
+        uint64_t before = atomic_load(&device->env->live_bytes);
+
+        empty(&bag);
+        failing->left = n;
+        failing->failed = false;
+        device->env->error_status = DREAMBOOTH_OK;
+        status = c->run(device, &bag, c->shape);
+        ck_assert_uint_eq(atomic_load(&device->env->live_bytes), before);
+        if (!failing->failed)
+            break;
+        ck_assert_msg(status == DREAMBOOTH_ENOMEM, "%s: status %d", c->name,
+                      status);
+        ck_assert_int_eq(device->env->error_status, DREAMBOOTH_ENOMEM);
+    }
+    ck_assert_int_eq(status, DREAMBOOTH_OK);
+    empty(&bag);
+}
+
+START_TEST(no_memory_is_an_error)
+{
+    static const dreambooth_backend *const tables[] = {&db_backend_reference,
+                                                       &db_backend_blas};
+    struct failing failing = {1000, false};
+    struct db_env env;
+    struct db_device device;
+    size_t t;
+    size_t i;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        db_env_init(&env);
+        env.resize = failing_resize;
+        env.resize_user = &failing;
+        failing.left = 1000;
+        open_device(&env, &device, 2, tables[t]);
+        for (i = 0; i < DB_COUNT(cases); i++)
+            check_failures(&cases[i], &device, &failing);
+        db_pool_free(device.pool);
+    }
+}
+END_TEST
+
+static float one_unary(struct db_device *device, int32_t activation, float x)
+{
+    float y = 0.0f;
+    dreambooth_unary a = {
+        .activation = activation, .count = 1, .x = &x, .y = &y};
+
+    ck_assert_int_eq(db_run(device, unary_forward, &a), DREAMBOOTH_OK);
+    return y;
+}
+
+START_TEST(activations_have_limits)
+{
+    static const dreambooth_backend *const tables[] = {&db_backend_reference,
+                                                       &db_backend_blas};
+    struct db_env env;
+    struct db_device device;
+    int32_t f;
+    size_t t;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        db_env_init(&env);
+        open_device(&env, &device, 1, tables[t]);
+        for (f = DREAMBOOTH_SILU; f <= DREAMBOOTH_QUICK_GELU; f++) {
+            ck_assert(one_unary(&device, f, -INFINITY) == 0.0f);
+            ck_assert(one_unary(&device, f, INFINITY) == INFINITY);
+            ck_assert(one_unary(&device, f, 0.0f) == 0.0f);
+            ck_assert(isnan(one_unary(&device, f, NAN)));
+            ck_assert(fabsf(one_unary(&device, f, -1e4f)) < 1e-6f);
+            ck_assert(one_unary(&device, f, 1e4f) == 1e4f);
+        }
+        db_pool_free(device.pool);
+    }
+}
+END_TEST
+
+START_TEST(unknown_activation_is_refused)
+{
+    float x = 1.0f;
+    float y = 7.0f;
+    dreambooth_unary a = {.activation = 99, .count = 1, .x = &x, .y = &y};
+    struct db_env env;
+    struct db_device device;
+
+    db_env_init(&env);
+    open_device(&env, &device, 1, &db_backend_blas);
+    ck_assert_int_eq(db_run(&device, unary_forward, &a), DREAMBOOTH_EINVAL);
+    ck_assert_ptr_nonnull(strstr(env.error_text, "unary_forward"));
+    ck_assert_ptr_nonnull(strstr(env.error_text, "blas"));
+    ck_assert(y == 7.0f);
+    db_pool_free(device.pool);
+}
+END_TEST
+
+START_TEST(tables_are_complete)
+{
+    static const dreambooth_backend *const tables[] = {&db_backend_reference,
+                                                       &db_backend_blas};
+    size_t t;
+    size_t at;
+
+    for (t = 0; t < DB_COUNT(tables); t++)
+        for (at = offsetof(dreambooth_backend, gemm);
+             at < sizeof(dreambooth_backend); at += sizeof(void (*)(void))) {
+            void (*slot)(void);
+
+            memcpy(&slot, (const char *)tables[t] + at, sizeof(slot));
+            ck_assert_msg(slot != NULL, "%s: slot at %zu", tables[t]->name, at);
+        }
+}
+END_TEST
+
+static int no_copy(const dreambooth_kernel_host *host, const dreambooth_copy *a)
+{
+    (void)host;
+    (void)a;
+    return 5;
+}
+
+START_TEST(merge_inherits)
+{
+    dreambooth_backend plugin = {.size = sizeof(plugin),
+                                 .abi = DREAMBOOTH_BACKEND_ABI,
+                                 .name = "mine",
+                                 .copy = no_copy};
+    dreambooth_backend merged = {.name = "untouched"};
+    struct db_env env;
+
+    db_env_init(&env);
+    ck_assert_int_eq(db_backend_merge(&env, &plugin, &db_backend_blas, &merged),
+                     DREAMBOOTH_OK);
+    ck_assert_str_eq(merged.name, "mine");
+    ck_assert(merged.copy == no_copy);
+    ck_assert(merged.gemm == db_backend_blas.gemm);
+    ck_assert(merged.sum_squares == db_backend_blas.sum_squares);
+    plugin.size = offsetof(dreambooth_backend, copy);
+    ck_assert_int_eq(db_backend_merge(&env, &plugin, &db_backend_blas, &merged),
+                     DREAMBOOTH_OK);
+    ck_assert(merged.copy == db_backend_blas.copy);
+    ck_assert_uint_eq(merged.size, sizeof(merged));
+}
+END_TEST
+
+START_TEST(merge_refuses)
+{
+    const dreambooth_backend good = {
+        .size = sizeof(good), .abi = DREAMBOOTH_BACKEND_ABI, .name = "mine"};
+    dreambooth_backend bad[4] = {good, good, good, good};
+    dreambooth_backend merged = {.name = "untouched"};
+    struct db_env env;
+    size_t i;
+
+    db_env_init(&env);
+    bad[0].size = 8;
+    bad[1].abi = 77;
+    bad[2].name = NULL;
+    bad[3].name = "";
+    for (i = 0; i < DB_COUNT(bad); i++) {
+        ck_assert_int_eq(
+            db_backend_merge(&env, &bad[i], &db_backend_blas, &merged),
+            DREAMBOOTH_EINVAL);
+        ck_assert_int_eq(env.error_status, DREAMBOOTH_EINVAL);
+        ck_assert_str_eq(merged.name, "untouched");
+    }
+}
+END_TEST
+
+START_TEST(odd_status_is_a_defect)
+{
+    dreambooth_backend table = db_backend_blas;
+    const dreambooth_copy a = {0};
+    struct db_env env;
+    struct db_device device;
+
+    table.copy = no_copy;
+    db_env_init(&env);
+    open_device(&env, &device, 1, &table);
+    ck_assert_int_eq(db_run(&device, copy, &a), DREAMBOOTH_EINTERNAL);
+    db_pool_free(device.pool);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kernel");
+
+    unit_add(suite, "blas_agrees_with_reference", blas_agrees_with_reference);
+    unit_add(suite, "threads_give_the_same_bits", threads_give_the_same_bits);
+    unit_add(suite, "no_memory_is_an_error", no_memory_is_an_error);
+    unit_add(suite, "activations_have_limits", activations_have_limits);
+    unit_add(suite, "unknown_activation_is_refused",
+             unknown_activation_is_refused);
+    unit_add(suite, "tables_are_complete", tables_are_complete);
+    unit_add(suite, "merge_inherits", merge_inherits);
+    unit_add(suite, "merge_refuses", merge_refuses);
+    unit_add(suite, "odd_status_is_a_defect", odd_status_is_a_defect);
+    return unit_main(suite);
+}
