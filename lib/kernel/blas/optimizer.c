@@ -11,20 +11,25 @@ struct adamw_work {
     float decay, step_size, root2, weight1, weight2, beta2, epsilon;
 };
 
-/* start + weight (end - start), as torch.lerp: from the nearer end. */
+/* m + weight (g - m), as torch.lerp: from the nearer end, with the product
+ * unrounded. A product of two floats is exact in double. */
 static void move_average(float *restrict m, const float *restrict gradient,
                          float scale, float weight, int64_t count)
 {
     int64_t i;
 
     if (weight < 0.5f)
-        for (i = 0; i < count; i++)
-            m[i] = m[i] + weight * (gradient[i] * scale - m[i]);
+        for (i = 0; i < count; i++) {
+            float apart = gradient[i] * scale - m[i];
+
+            m[i] = (float)((double)m[i] + (double)weight * (double)apart);
+        }
     else
         for (i = 0; i < count; i++) {
             float end = gradient[i] * scale;
 
-            m[i] = end - (end - m[i]) * (1.0f - weight);
+            m[i] = (float)((double)end +
+                           (double)(weight - 1.0f) * (double)(end - m[i]));
         }
 }
 
@@ -45,7 +50,8 @@ static void move_parameters(const struct adamw_work *w, float *restrict p,
     for (i = 0; i < count; i++) {
         float g = gradient[i] * scale;
 
-        v[i] = v[i] * beta2 + weight2 * g * g;
+        v[i] =
+            (float)((double)(v[i] * beta2) + (double)(weight2 * g) * (double)g);
         p[i] =
             p[i] * decay + step_size * m[i] / (sqrtf(v[i]) / root2 + epsilon);
     }

@@ -8,11 +8,17 @@
 
 #include <math.h>
 
-/* start + weight (end - start), as torch.lerp: from the nearer end. */
+/*
+ * start + weight (end - start), as torch.lerp: from the nearer end, with the
+ * product unrounded. A product of two floats is exact in double.
+ */
 static float lerp(float start, float end, float weight)
 {
-    return weight < 0.5f ? start + weight * (end - start)
-                         : end - (end - start) * (1.0f - weight);
+    double apart = (double)(end - start);
+
+    if (weight < 0.5f)
+        return (float)((double)start + (double)weight * apart);
+    return (float)((double)end + (double)(weight - 1.0f) * apart);
 }
 
 int db_ref_adamw(const dreambooth_kernel_host *host, const dreambooth_adamw *a)
@@ -32,7 +38,8 @@ int db_ref_adamw(const dreambooth_kernel_host *host, const dreambooth_adamw *a)
     for (i = 0; i < a->count; i++) {
         float g = a->gradient[i] * a->gradient_scale;
         float m = lerp(a->m[i], g, weight1);
-        float v = a->v[i] * beta2 + weight2 * g * g;
+        float v = (float)((double)(a->v[i] * beta2) +
+                          (double)(weight2 * g) * (double)g);
         float p = a->parameter[i] * decay;
 
         a->m[i] = m;
