@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AdamW (Loshchilov and Hutter, 2019) over every trained parameter, with one
+ * joint gradient clip, as torch.optim.AdamW and clip_grad_norm_ do it.
+ */
+#ifndef DB_TRAIN_OPTIMIZER_H
+#define DB_TRAIN_OPTIMIZER_H
+
+#include "model/pipeline.h"
+#include "train/options.h"
+
+/* A trained parameter with its moments, which have the parameter's layout. */
+struct db_trained {
+    enum db_part part;
+    struct db_param *param;
+    struct db_tensor *m, *v;
+};
+
+struct db_optimizer {
+    struct db_env *env;
+    struct db_device *device;
+    double beta1, beta2, epsilon, weight_decay, max_gradient_norm;
+    struct db_trained *items; /* text encoder first, if it is trained */
+    size_t count;
+    int64_t step; /* updates so far */
+};
+
+/* Marks what SETTINGS train as trainable, and the rest not; moments are zero.
+ */
+int db_optimizer_new(struct db_device *device, struct db_pipeline *pipeline,
+                     const struct db_trainer_settings *settings,
+                     struct db_optimizer **out);
+void db_optimizer_free(struct db_optimizer *optimizer); /* NULL is fine */
+
+/* The joint L2 norm of all gradients. ENONFINITE, naming STEP and the first
+ * parameter whose gradient is not finite. */
+int db_optimizer_norm(struct db_optimizer *optimizer, int64_t step,
+                      double *norm);
+/* Clips and updates, given the norm. Parameters without a gradient stay. */
+int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
+                        double norm);
+void db_optimizer_free_gradients(struct db_optimizer *optimizer);
+
+#endif
