@@ -7,6 +7,7 @@
  */
 #include "unit.h"
 
+#include <jansson.h>
 #include <math.h>
 
 #include "file/folder.h"
@@ -533,6 +534,41 @@ START_TEST(test_failing_allocations)
 }
 END_TEST
 
+/* jansson takes its memory from here while a test lets it run out of it. */
+static int64_t json_calls, json_fail_at;
+
+static void *failing_json_malloc(size_t size)
+{
+    return json_calls++ >= json_fail_at ? NULL : malloc(size);
+}
+
+START_TEST(test_failing_json)
+{
+    struct db_env env;
+    struct db_weights *weights = NULL;
+    char directory[UNIT_PATH_MAX], path[UNIT_PATH_MAX];
+    int status = -1;
+
+    db_env_init(&env);
+    unit_directory_new(directory);
+    write_shards(&env, directory, "model.safetensors.index.json", WHOLE);
+    unit_path(path, directory, "other.safetensors");
+    json_set_alloc_funcs(failing_json_malloc, free);
+    for (json_fail_at = 0; status != DREAMBOOTH_OK; json_fail_at++) {
+        json_calls = 0;
+        status = write_sample(&env, path);
+        if (status == DREAMBOOTH_OK)
+            status = db_weights_open(&env, directory, "model", NULL, &weights);
+        if (status == DREAMBOOTH_OK)
+            db_weights_free(weights);
+        ck_assert_uint_eq(env.live_bytes, 0);
+        ck_assert_int_lt(json_fail_at, 1000);
+    }
+    json_set_alloc_funcs(malloc, free);
+    unit_directory_free(directory);
+}
+END_TEST
+
 /* Every half is exact in 32 bits, and comes back. */
 START_TEST(test_halves)
 {
@@ -609,6 +645,7 @@ static Suite *safetensors_suite(void)
     unit_add(suite, "index damage", test_index_damage);
     unit_add(suite, "instead", test_what_is_there_instead);
     unit_add(suite, "failing allocations", test_failing_allocations);
+    unit_add(suite, "failing json", test_failing_json);
     unit_add(suite, "halves", test_halves);
     unit_add(suite, "rounding", test_rounding);
     unit_add(suite, "unaligned", test_conversion_unaligned);
