@@ -19,9 +19,13 @@ int db_json_parse(struct db_env *env, const char *file, const void *bytes,
                   size_t size, json_t **out)
 {
     json_error_t error;
-    json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    json_t *value;
 
-    if (value == NULL && json_error_code(&error) == json_error_out_of_memory)
+    /* Out of memory, jansson may fail without a word in it. */
+    memset(&error, 0, sizeof(error));
+    value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    if (value == NULL && (error.text[0] == '\0' ||
+                          json_error_code(&error) == json_error_out_of_memory))
         return db_fail(env, DREAMBOOTH_ENOMEM, "%s: no memory to read it",
                        file);
     if (value == NULL)
