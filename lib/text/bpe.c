@@ -19,6 +19,7 @@
 struct token {
     const char *text; /* in db_bpe.letters */
     size_t length;
+    int32_t merge_rank; /* -1: no merge makes it */
 };
 
 struct merge {
@@ -36,6 +37,7 @@ struct db_bpe {
     size_t slot_mask;
     struct merge *merges; /* hash table */
     size_t merge_mask;
+    size_t merge_count;
     int32_t inner[256]; /* the token of a byte within a word */
     int32_t last[256];  /* and at its end */
 };
@@ -160,6 +162,16 @@ const char *db_bpe_token(const struct db_bpe *bpe, int32_t id, size_t *length)
     return bpe->tokens[id].text;
 }
 
+int32_t db_bpe_merge_rank(const struct db_bpe *bpe, int32_t id)
+{
+    return id < 0 || (size_t)id >= bpe->count ? -1 : bpe->tokens[id].merge_rank;
+}
+
+size_t db_bpe_merge_count(const struct db_bpe *bpe)
+{
+    return bpe->merge_count;
+}
+
 /* The slot of the pair, or the free one where it would go. */
 static struct merge *find_merge(const struct db_bpe *bpe, int32_t left,
                                 int32_t right)
@@ -221,6 +233,7 @@ static int add_token(struct db_bpe *bpe, const char *key, const json_t *value,
     memcpy(letters, key, length + 1);
     bpe->tokens[id].text = letters;
     bpe->tokens[id].length = length;
+    bpe->tokens[id].merge_rank = -1;
     bpe->slots[find_slot(bpe, key, length)] = (int32_t)id;
     return DREAMBOOTH_OK;
 }
@@ -325,6 +338,7 @@ static int add_merge(struct db_bpe *bpe, const char *line, size_t length,
                        number, (int)(length < 80 ? length : 80), line);
     slot = find_merge(bpe, merge.left, merge.right);
     *slot = merge;
+    bpe->tokens[merge.merged].merge_rank = rank;
     return DREAMBOOTH_OK;
 }
 
@@ -363,6 +377,7 @@ static int fill_merges(struct db_bpe *bpe, const char *text, size_t length)
         if (status < 0)
             return status;
     }
+    bpe->merge_count = (size_t)rank;
     return DREAMBOOTH_OK;
 }
 

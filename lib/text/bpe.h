@@ -39,6 +39,9 @@ void db_bpe_free(struct db_bpe *bpe);
 size_t db_bpe_count(const struct db_bpe *bpe);
 /* A token's string and its length in bytes; NULL where there is no such id. */
 const char *db_bpe_token(const struct db_bpe *bpe, int32_t id, size_t *length);
+/* Which merge makes a token, 0 being the best; -1 where none does. */
+int32_t db_bpe_merge_rank(const struct db_bpe *bpe, int32_t id);
+size_t db_bpe_merge_count(const struct db_bpe *bpe);
 /* DB_NO_TOKEN where no token is spelled like that. */
 int32_t db_bpe_find(const struct db_bpe *bpe, const char *token, size_t length);
 

@@ -427,6 +427,11 @@ int db_tokenizer_save(const struct db_tokenizer *tokenizer, const char *folder)
     return status;
 }
 
+struct db_env *db_tokenizer_env(const struct db_tokenizer *tokenizer)
+{
+    return tokenizer->env;
+}
+
 size_t db_tokenizer_vocabulary_size(const struct db_tokenizer *tokenizer)
 {
     return db_bpe_count(tokenizer->bpe);
@@ -651,6 +656,17 @@ done:
 const char *db_tokenizer_token(const struct db_tokenizer *tokenizer, int32_t id)
 {
     return db_bpe_token(tokenizer->bpe, id, NULL);
+}
+
+int32_t db_tokenizer_merge_rank(const struct db_tokenizer *tokenizer,
+                                int32_t id)
+{
+    return db_bpe_merge_rank(tokenizer->bpe, id);
+}
+
+size_t db_tokenizer_merge_count(const struct db_tokenizer *tokenizer)
+{
+    return db_bpe_merge_count(tokenizer->bpe);
 }
 
 int db_tokenizer_find(const struct db_tokenizer *tokenizer, const char *token,

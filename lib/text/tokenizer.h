@@ -57,6 +57,7 @@ bool db_tokenizer_file(const struct db_tokenizer *tokenizer, size_t index,
  * until it is whole. EIO, ENOSPACE. */
 int db_tokenizer_save(const struct db_tokenizer *tokenizer, const char *folder);
 
+struct db_env *db_tokenizer_env(const struct db_tokenizer *tokenizer);
 size_t db_tokenizer_vocabulary_size(const struct db_tokenizer *tokenizer);
 size_t db_tokenizer_model_length(const struct db_tokenizer *tokenizer);
 int32_t db_tokenizer_start_id(const struct db_tokenizer *tokenizer);
@@ -91,6 +92,11 @@ int db_tokenizer_decode(const struct db_tokenizer *tokenizer,
  * there is no such id. It stays the tokenizer's. */
 const char *db_tokenizer_token(const struct db_tokenizer *tokenizer,
                                int32_t id);
+/* Which line of merges.txt makes a token, 0 being the commonest pair; -1 where
+ * none does. Whoever wants to say "of how many" asks for the count. */
+int32_t db_tokenizer_merge_rank(const struct db_tokenizer *tokenizer,
+                                int32_t id);
+size_t db_tokenizer_merge_count(const struct db_tokenizer *tokenizer);
 /* ENOTFOUND where no token is spelled like that. */
 int db_tokenizer_find(const struct db_tokenizer *tokenizer, const char *token,
                       int32_t *id);
