@@ -22,7 +22,7 @@ struct db_text_encoder_config {
     int64_t num_hidden_layers;
     int64_t num_attention_heads;
     int64_t max_position_embeddings;
-    int hidden_act; /* enum dreambooth_activation */
+    int64_t hidden_act; /* enum dreambooth_activation */
     double layer_norm_eps;
     double initializer_factor;
 };

@@ -27,7 +27,6 @@ struct db_unet_config {
     int64_t cross_attention_dim[DB_UNET_MAX_LEVELS];
     bool down_attention[DB_UNET_MAX_LEVELS];
     bool up_attention[DB_UNET_MAX_LEVELS]; /* counted from the coarsest */
-    bool only_cross_attention;
     bool use_linear_projection;
     bool flip_sin_to_cos;
     double freq_shift;

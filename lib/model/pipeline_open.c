@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a pipeline folder. Weights are read from mapped files into tensors of
+ * our own; describing goes the same way and leaves that last step out.
+ */
+#include "model/pipeline_int.h"
+
+#include <string.h>
+
+#include "file/folder.h"
+#include "file/json.h"
+
+#define TEXT_PREFIX "text_model."
+#define FALLBACK_VARIANT "fp16"
+
+/* The full weights, or those of the variant where there are no others. */
+static int open_weights(struct db_env *env, const char *folder,
+                        enum db_part part, struct db_weights **out)
+{
+    const char *base = db_part_weights_name(part);
+    int status = db_weights_open(env, folder, base, NULL, out);
+
+    if (status != DREAMBOOTH_ENOTFOUND && status != DREAMBOOTH_EUNSUPPORTED)
+        return status;
+    status = db_weights_open(env, folder, base, FALLBACK_VARIANT, out);
+    if (status != DREAMBOOTH_ENOTFOUND && status != DREAMBOOTH_EUNSUPPORTED)
+        return status;
+    /* Once more, for its error. */
+    return db_weights_open(env, folder, base, NULL, out);
+}
+
+static void measure(const struct db_weights *weights,
+                    struct db_part_facts *facts)
+{
+    uint64_t largest = 0;
+    size_t i;
+
+    for (i = 0; i < db_weights_count(weights); i++) {
+        const struct db_safetensors_entry *entry = db_weights_at(weights, i);
+
+        facts->parameters += entry->count;
+        facts->bytes += entry->size;
+        if (entry->size > largest) {
+            largest = entry->size;
+            facts->dtype = entry->dtype;
+        }
+    }
+    facts->tensors = db_weights_count(weights);
+}
+
+/* Which spelling of CLIPTextModel's names the file has. */
+static const char *find_prefix(const struct db_weights *weights)
+{
+    size_t i;
+
+    for (i = 0; i < db_weights_count(weights); i++)
+        if (strncmp(db_weights_at(weights, i)->name, TEXT_PREFIX,
+                    strlen(TEXT_PREFIX)) == 0)
+            return TEXT_PREFIX;
+    return "";
+}
+
+/* A part whose configuration is read and whose weights are open. */
+static int build_and_load(struct db_pipeline *pipeline, enum db_part part,
+                          const char *file, const json_t *config,
+                          struct db_weights *weights, bool load)
+{
+    int status = db_pipeline_build_part(pipeline, part, file, config,
+                                        find_prefix(weights));
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    measure(weights, &pipeline->facts[part]);
+    /* CLIPTextModel has none; files of CLIPTextModelWithProjection do. */
+    if (part == DB_TEXT_ENCODER)
+        db_weights_take(weights, "text_projection.weight");
+    if (!load)
+        return db_params_check(db_pipeline_params(pipeline, part), weights);
+    return db_params_load(db_pipeline_params(pipeline, part), weights);
+}
+
+static int open_part(struct db_pipeline *pipeline, enum db_part part, bool load)
+{
+    struct db_env *env = pipeline->env;
+    struct db_weights *weights = NULL;
+    char *folder = db_path_join(env, pipeline->path, db_part_names[part]);
+    char *file = NULL;
+    json_t *config = NULL;
+    int status = DREAMBOOTH_ENOMEM;
+
+    if (folder != NULL)
+        file = db_path_join(env, folder, "config.json");
+    if (file == NULL)
+        status = env->error_status;
+    else
+        status = db_json_load(env, file, &config);
+    if (status == DREAMBOOTH_OK)
+        status = open_weights(env, folder, part, &weights);
+    if (status == DREAMBOOTH_OK)
+        status = build_and_load(pipeline, part, file, config, weights, load);
+    db_weights_free(weights);
+    json_decref(config);
+    db_free(env, file);
+    db_free(env, folder);
+    return status;
+}
+
+static int open_tokenizer(struct db_pipeline *pipeline)
+{
+    struct db_env *env = pipeline->env;
+    char *folder = db_path_join(env, pipeline->path, "tokenizer");
+    int status;
+
+    if (folder == NULL)
+        return env->error_status;
+    status = db_tokenizer_open(env, folder, &pipeline->tokenizer);
+    db_free(env, folder);
+    return status;
+}
+
+static int open_pipeline(struct db_env *env, const char *folder, bool load,
+                         struct db_pipeline **out)
+{
+    struct db_pipeline *pipeline;
+    int status = db_pipeline_new(env, folder, &pipeline);
+    int part;
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    status = db_pipeline_read_index(pipeline, folder);
+    if (status == DREAMBOOTH_OK)
+        status = open_tokenizer(pipeline);
+    for (part = 0; part < DB_PARTS && status == DREAMBOOTH_OK; part++)
+        status = open_part(pipeline, (enum db_part)part, load);
+    if (status == DREAMBOOTH_OK)
+        status = db_pipeline_check(pipeline);
+    if (status == DREAMBOOTH_OK)
+        status = db_pipeline_read_record(pipeline, folder);
+    if (status == DREAMBOOTH_OK)
+        *out = pipeline;
+    else
+        db_pipeline_free(pipeline);
+    return status;
+}
+
+int db_pipeline_open(struct db_env *env, const char *folder,
+                     struct db_pipeline **out)
+{
+    return open_pipeline(env, folder, true, out);
+}
+
+int db_pipeline_describe(struct db_env *env, const char *folder,
+                         struct db_pipeline **out)
+{
+    return open_pipeline(env, folder, false, out);
+}
