@@ -17,8 +17,9 @@
 
 #define CLIP_VOCABULARY 49408
 #define CLIP_FIRST_RARE_ID 40000
-#define RAREST_SHARE 96 /* the last 1/96 of the ids estimates the first norm   \
-                         */
+#define RAREST_SHARE                                                           \
+    96 /* the last 1/96 of the ids estimates the first norm                    \
+        */
 
 static const char before[] = "a photo of ";
 static const char behind[] = " dog";
