@@ -167,6 +167,7 @@ check-unit: $(unit_tests)
 
 valgrind: $(unit_tests)
 	@$(tell) TEST_QUICK=1 OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Haswell \
+	    JOBS='$(or $(JOBS),2)' \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full' \
 	    $(srcdir)/build-aux/run-tests $(unit_tests)
 
