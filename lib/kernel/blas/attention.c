@@ -70,14 +70,6 @@ static void tile_product(const struct attention_work *work, float scale,
                   z, work->row, 0.0f, out, keys);
 }
 
-static void exp_row(float *restrict s, float shift, int64_t count)
-{
-    int64_t j;
-
-    for (j = 0; j < count; j++)
-        s[j] = db_exp(s[j] - shift);
-}
-
 /*
  * Turns a row of scores, of which SEEN are visible, into exponentials relative
  * to the row's running maximum; SUM is that of the row so far. Returns the
@@ -94,9 +86,8 @@ static float soften_row(float *s, int64_t seen, int64_t keys, float *maximum,
         return 1.0f;
     rise = db_maximum(s, seen);
     *maximum = rise > before ? rise : before;
-    exp_row(s, *maximum, seen);
     rise = before == -INFINITY ? 0.0f : expf(before - *maximum);
-    *sum = *sum * (double)rise + db_sum(s, seen);
+    *sum = *sum * (double)rise + db_exp_row(s, *maximum, seen);
     return rise;
 }
 
@@ -241,7 +232,7 @@ static void recompute(const struct attention_work *work, struct head head,
         int64_t seen = visible(a, query + r, key, keys);
         float *p = tile->p + r * keys;
 
-        exp_row(p, a->lse[head.number * a->query_length + query + r], seen);
+        db_exp_row(p, a->lse[head.number * a->query_length + query + r], seen);
         memset(p + seen, 0, (size_t)(keys - seen) * sizeof(*p));
         score_gradient(tile->ds + r * keys, p, tile->d[r], a->scale, keys);
     }

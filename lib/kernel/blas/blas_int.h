@@ -14,6 +14,15 @@
 
 #include "dreambooth/backend.h"
 
+/*
+ * No kernel looks at floating-point exceptions or errno. GCC has to be told so
+ * before it turns comparisons and square roots into vector code; this changes
+ * no result.
+ */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math", "no-math-errno")
+#endif
+
 /* Elements of a pointwise operation that are one task, and those that are
  * computed at a time, in the first-level cache. */
 #define DB_BLAS_TASK ((int64_t)1 << 15)

@@ -8,10 +8,13 @@
  * Patches are laid out for a block of pixels and a range of columns at a time,
  * small enough to stay in the second-level cache.
  *
- * backward_data gathers as well, so that tasks never meet: for one place of the
- * kernel, the rows of dy that input pixels receive, times that place's
- * [out_channels, in_channels] slice of the weight. With a stride s, the input
- * pixels fall into s x s classes, each of which meets its own places only.
+ * backward_data gathers as well, so that tasks never meet. Where it fits into
+ * memory, it makes all patches of dx in one product, dy weight, and each input
+ * pixel adds up its share of them. Elsewhere it takes, for one place of the
+ * kernel after the other, the rows of dy that input pixels receive, times that
+ * place's [out_channels, in_channels] slice of the weight. With a stride s, the
+ * input pixels fall into s x s classes, each of which meets its own places
+ * only.
  */
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
@@ -22,6 +25,7 @@
 #define BLOCK_ROWS 512     /* pixels of a patch block */
 #define BLOCK_COLUMNS 1024 /* values of a patch laid out at a time */
 #define MAX_ROWS 1024      /* pixels of a tile of dx */
+#define MAX_PATCHES ((int64_t)8 << 20) /* floats of all patches of dx */
 
 struct conv_work {
     const dreambooth_conv2d *c;
@@ -272,6 +276,77 @@ static void data_tile(void *argument, int64_t index, int worker)
     scatter(work, pixel, rows, channel, width, values);
 }
 
+/* dx[pixel] = the sum of its shares of the patches, by place of the kernel */
+static void collect_pixel(const struct conv_work *work, int64_t pixel)
+{
+    const dreambooth_conv2d *c = work->c;
+    const int64_t x = pixel % c->in_width + c->pad_left;
+    const int64_t y = pixel / c->in_width % c->in_height + c->pad_top;
+    const int64_t image = pixel / (c->in_width * c->in_height);
+    float *restrict dx = c->dx + pixel * c->in_channels;
+    int64_t place;
+    int64_t i;
+
+    memset(dx, 0, (size_t)c->in_channels * sizeof(float));
+    for (place = 0; place < c->kernel_height * c->kernel_width; place++) {
+        int64_t out_y = y - place / c->kernel_width;
+        int64_t out_x = x - place % c->kernel_width;
+        const float *restrict patch;
+
+        if (out_y < 0 || out_x < 0 || out_y % c->stride != 0 ||
+            out_x % c->stride != 0 || out_y / c->stride >= c->out_height ||
+            out_x / c->stride >= c->out_width)
+            continue;
+        patch = work->scratch +
+                ((image * c->out_height + out_y / c->stride) * c->out_width +
+                 out_x / c->stride) *
+                    work->patch +
+                place * c->in_channels;
+        for (i = 0; i < c->in_channels; i++)
+            dx[i] += patch[i];
+    }
+}
+
+static void collect_row(void *argument, int64_t index, int worker)
+{
+    const struct conv_work *work = argument;
+    int64_t x;
+
+    (void)worker;
+    for (x = 0; x < work->c->in_width; x++)
+        collect_pixel(work, index * work->c->in_width + x);
+}
+
+static int data_by_patches(const dreambooth_kernel_host *host,
+                           struct conv_work *work)
+{
+    const dreambooth_conv2d *c = work->c;
+    dreambooth_gemm product = {
+        .batch = 1,
+        .m = work->pixels,
+        .n = work->patch,
+        .k = c->out_channels,
+        .alpha = 1.0f,
+        .a = c->dy,
+        .lda = c->out_channels,
+        .b = c->weight,
+        .ldb = work->patch,
+        .ldc = work->patch,
+    };
+    int status;
+
+    work->scratch = host->scratch_new(
+        host, (size_t)(work->pixels * work->patch) * sizeof(float));
+    if (work->scratch == NULL)
+        return DREAMBOOTH_ENOMEM;
+    product.c = work->scratch;
+    status = db_blas_gemm(host, &product);
+    if (status == DREAMBOOTH_OK)
+        host->parallel(host, c->batch * c->in_height, collect_row, work);
+    host->scratch_free(host, work->scratch);
+    return status;
+}
+
 static int pointwise_data(const dreambooth_kernel_host *host,
                           const dreambooth_conv2d *c)
 {
@@ -324,6 +399,8 @@ int db_blas_conv2d_backward_data(const dreambooth_kernel_host *host,
         return db_backend_reference.conv2d_backward_data(host, a);
     if (is_pointwise(a))
         return pointwise_data(host, a);
+    if (work.pixels * work.patch <= MAX_PATCHES)
+        return data_by_patches(host, &work);
     for (work.class_y = 0; work.class_y < a->stride; work.class_y++)
         for (work.class_x = 0;
              work.class_x < a->stride && status == DREAMBOOTH_OK;

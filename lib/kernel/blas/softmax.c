@@ -13,15 +13,6 @@ static int64_t rows_of_task(const dreambooth_softmax *a)
     return db_blas_larger(1, DB_BLAS_TASK / db_blas_larger(a->columns, 1));
 }
 
-static void exp_row(const float *restrict x, float shift, int64_t count,
-                    float *restrict y)
-{
-    int64_t i;
-
-    for (i = 0; i < count; i++)
-        y[i] = db_exp(x[i] - shift);
-}
-
 static void scale_row(float *restrict y, float factor, int64_t count)
 {
     int64_t i;
@@ -42,8 +33,11 @@ static void forward_rows(void *argument, int64_t index, int worker)
         const float *x = a->x + r * a->columns;
         float *y = a->y + r * a->columns;
 
-        exp_row(x, db_maximum(x, a->columns), a->columns, y);
-        scale_row(y, (float)(1.0 / db_sum(y, a->columns)), a->columns);
+        double sum;
+
+        memcpy(y, x, (size_t)a->columns * sizeof(float));
+        sum = db_exp_row(y, db_maximum(x, a->columns), a->columns);
+        scale_row(y, (float)(1.0 / sum), a->columns);
     }
 }
 

@@ -12,6 +12,10 @@
 
 #include "kernel/blas/blas_int.h"
 
+/* So many that compilers see a loop in them rather than a list. */
+#define WIDE_LANES 32
+#define PART_OF_SUM 1024
+
 /*
  * e^x = 2^n e^r with |r| <= ln 2 / 2 and e^r = 1 + r + r^2 q(r), to 3e-9.
  * Adding 1.5 2^23 rounds to an integer and leaves n in the low bits of the sum.
@@ -72,19 +76,19 @@ static inline float db_normal(float x, float *density)
 
 static inline float db_maximum(const float *x, int64_t count)
 {
-    float lane[DB_BLAS_LANES];
+    float lane[WIDE_LANES];
     float maximum = x[0];
     int64_t i;
     int l;
 
-    for (l = 0; l < DB_BLAS_LANES; l++)
+    for (l = 0; l < WIDE_LANES; l++)
         lane[l] = x[0];
-    for (i = 0; i + DB_BLAS_LANES <= count; i += DB_BLAS_LANES)
-        for (l = 0; l < DB_BLAS_LANES; l++)
+    for (i = 0; i + WIDE_LANES <= count; i += WIDE_LANES)
+        for (l = 0; l < WIDE_LANES; l++)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
     for (; i < count; i++)
         maximum = x[i] > maximum ? x[i] : maximum;
-    for (l = 0; l < DB_BLAS_LANES; l++)
+    for (l = 0; l < WIDE_LANES; l++)
         maximum = lane[l] > maximum ? lane[l] : maximum;
     return maximum;
 }
@@ -121,6 +125,34 @@ static inline double db_dot(const float *x, const float *y, int64_t count)
     for (l = 0; i < count; i++, l++)
         lane[l] += (double)x[i] * (double)y[i];
     return db_add_lanes(lane);
+}
+
+/* s = exp(s - shift). Returns the sum: parts in float, and of these in double.
+ */
+static inline double db_exp_row(float *restrict s, float shift, int64_t count)
+{
+    double sum = 0.0;
+    int64_t i = 0;
+    int l;
+
+    while (i + WIDE_LANES <= count) {
+        int64_t end = db_blas_smaller(count, i + PART_OF_SUM);
+        float lane[WIDE_LANES] = {0};
+
+        for (; i + WIDE_LANES <= end; i += WIDE_LANES)
+            for (l = 0; l < WIDE_LANES; l++) {
+                float e = db_exp(s[i + l] - shift);
+
+                s[i + l] = e;
+                lane[l] += e;
+            }
+        sum += db_sum(lane, WIDE_LANES);
+    }
+    for (; i < count; i++) {
+        s[i] = db_exp(s[i] - shift);
+        sum += (double)s[i];
+    }
+    return sum;
 }
 
 #endif
