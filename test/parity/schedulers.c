@@ -359,25 +359,20 @@ static void compare_curve(struct parity *p, const struct source *source,
     db_free(p->env, want);
 }
 
-/* The SNR that follows from the alphas_cumprod of the reference. */
 static void compare_snr(struct parity *p, const struct source *source,
                         const char *name, const struct db_schedule *schedule)
 {
     struct parity_tolerance tolerance = {0, 0, 1e-5};
-    struct db_schedule reference = *schedule;
-    const struct db_safetensors_entry *entry;
     size_t count = (size_t)schedule->count, i;
     float *snr = db_alloc_array(p->env, count, sizeof(*snr));
 
-    reference.alphas_cumprod =
-        read_tensor(p, source, name, "alphas_cumprod", &entry);
-    if (snr != NULL && reference.alphas_cumprod != NULL &&
-        entry->count == schedule->count) {
-        for (i = 0; i < count; i++)
-            snr[i] = (float)db_schedule_snr(&reference, (int64_t)i);
-        compare_curve(p, source, name, "snr", snr, schedule->count, tolerance);
+    if (snr == NULL) {
+        parity_fail(p, "%s", p->env->error_text);
+        return;
     }
-    db_free(p->env, reference.alphas_cumprod);
+    for (i = 0; i < count; i++)
+        snr[i] = (float)db_schedule_snr(schedule, (int64_t)i);
+    compare_curve(p, source, name, "snr", snr, schedule->count, tolerance);
     db_free(p->env, snr);
 }
 
@@ -437,6 +432,26 @@ static void compare_mix(struct parity *p, const struct source *source,
         db_free(p->env, in[k]);
 }
 
+/* What follows from alphas_cumprod: from those of the reference, since 1 -
+ * alphas_cumprod makes much of their last bits. */
+static void compare_uses(struct parity *p, const struct source *source,
+                         const char *name, const struct db_schedule *schedule)
+{
+    struct db_schedule reference = *schedule;
+    const struct db_safetensors_entry *entry;
+
+    reference.alphas_cumprod =
+        read_tensor(p, source, name, "alphas_cumprod", &entry);
+    if (reference.alphas_cumprod != NULL && entry->count == schedule->count) {
+        compare_snr(p, source, name, &reference);
+        compare_mix(p, source, name, "add_noise", &reference,
+                    db_schedule_add_noise);
+        compare_mix(p, source, name, "velocity", &reference,
+                    db_schedule_velocity);
+    }
+    db_free(p->env, reference.alphas_cumprod);
+}
+
 /* The entry has the config's fields among others. */
 static int read_schedule(struct parity *p, json_t *test,
                          struct db_schedule **out)
@@ -475,10 +490,7 @@ static void check_schedule(struct parity *p, const struct source *source,
         compare_curves(
             p, source, name, schedule,
             json_is_true(json_object_get(test, "rescale_betas_zero_snr")));
-        compare_mix(p, source, name, "add_noise", schedule,
-                    db_schedule_add_noise);
-        compare_mix(p, source, name, "velocity", schedule,
-                    db_schedule_velocity);
+        compare_uses(p, source, name, schedule);
         db_schedule_free(schedule);
     }
     parity_end(p);
