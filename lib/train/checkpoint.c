@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing, finding and reading checkpoints. The checksums are taken from the
+ * files as they were written, before the folder gets its name.
+ */
+#include "train/checkpoint_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/text.h"
+#include "file/atomic.h"
+#include "file/folder.h"
+#include "file/safetensors.h"
+
+/* The checksum of all data in a safetensors file. */
+static int sum_file(struct db_env *env, const char *path, uint64_t *out)
+{
+    struct db_safetensors *file = NULL;
+    uLong sum = 0;
+    size_t i;
+    int status = db_safetensors_open(env, path, &file);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    for (i = 0; i < db_safetensors_count(file); i++) {
+        const struct db_safetensors_entry *entry = db_safetensors_at(file, i);
+
+        sum = crc32_z(sum, entry->data, (z_size_t)entry->size);
+    }
+    db_safetensors_free(file);
+    *out = sum;
+    return DREAMBOOTH_OK;
+}
+
+static char *file_path(struct db_env *env, const char *folder, const char *base)
+{
+    return db_format(env, "%s/%s.safetensors", folder, base);
+}
+
+/* The moments, item by item: "m.unet.conv_in.weight". NAMES has room for two
+ * texts a trained parameter, and is the caller's to free, also on failure. */
+static int list_moments(const struct db_optimizer *optimizer,
+                        struct db_safetensors_item *items, char **names)
+{
+    size_t i;
+
+    for (i = 0; i < 2 * optimizer->count; i++) {
+        const struct db_trained *trained = &optimizer->items[i / 2];
+        const struct db_tensor *tensor = i % 2 == 0 ? trained->m : trained->v;
+        struct db_safetensors_item *item = &items[i];
+        int dimension;
+
+        names[i] =
+            db_format(optimizer->env, "%s.%s.%s", i % 2 == 0 ? "m" : "v",
+                      db_part_names[trained->part], trained->param->name);
+        if (names[i] == NULL)
+            return optimizer->env->error_status;
+        item->name = names[i];
+        item->dtype = DB_F32;
+        item->rank = tensor->shape.rank;
+        for (dimension = 0; dimension < item->rank; dimension++)
+            item->shape[dimension] = tensor->shape.size[dimension];
+        item->data = tensor->data;
+    }
+    return DREAMBOOTH_OK;
+}
+
+static int write_moments(const struct db_optimizer *optimizer, const char *path)
+{
+    struct db_env *env = optimizer->env;
+    size_t count = 2 * optimizer->count;
+    struct db_safetensors_item *items =
+        db_alloc_zero(env, count * sizeof(*items));
+    char **names = db_alloc_zero(env, count * sizeof(*names));
+    size_t i;
+    int status = DREAMBOOTH_OK;
+
+    if (items == NULL || names == NULL)
+        status = env->error_status;
+    if (status == DREAMBOOTH_OK)
+        status = list_moments(optimizer, items, names);
+    if (status == DREAMBOOTH_OK)
+        status = db_safetensors_write(env, path, items, count, NULL, 0);
+    for (i = 0; names != NULL && i < count; i++)
+        db_free(env, names[i]);
+    db_free(env, names);
+    db_free(env, items);
+    return status;
+}
+
+static int read_moments(struct db_optimizer *optimizer, const char *path)
+{
+    struct db_env *env = optimizer->env;
+    struct db_safetensors *file = NULL;
+    size_t i;
+    int status = db_safetensors_open(env, path, &file);
+
+    for (i = 0; i < 2 * optimizer->count && status == DREAMBOOTH_OK; i++) {
+        const struct db_trained *trained = &optimizer->items[i / 2];
+        struct db_tensor *tensor = i % 2 == 0 ? trained->m : trained->v;
+        const struct db_safetensors_entry *entry;
+        char *name =
+            db_format(env, "%s.%s.%s", i % 2 == 0 ? "m" : "v",
+                      db_part_names[trained->part], trained->param->name);
+
+        if (name == NULL) {
+            status = env->error_status;
+            break;
+        }
+        entry = db_safetensors_find(file, name);
+        if (entry == NULL || entry->count != db_tensor_count(tensor))
+            status = db_fail(env, DREAMBOOTH_EFORMAT,
+                             "%s: tensor %s is missing or of another size",
+                             path, name);
+        else
+            status = db_safetensors_read_f32(env, entry, db_tensor_f32(tensor));
+        db_free(env, name);
+    }
+    db_safetensors_free(file);
+    return status;
+}
+
+static bool is_trained(const struct db_checkpoint_state *state, int file)
+{
+    return file != 1 || state->settings->train_text_encoder;
+}
+
+/* The part whose parameters file number FILE holds. */
+static enum db_part part_of(int file)
+{
+    return file == 0 ? DB_UNET : DB_TEXT_ENCODER;
+}
+
+static int write_files(const struct db_pipeline *pipeline,
+                       const struct db_optimizer *optimizer,
+                       const struct db_checkpoint_state *state,
+                       const char *folder)
+{
+    struct db_env *env = optimizer->env;
+    struct db_checkpoint_sums sums = {0};
+    int i, status = DREAMBOOTH_OK;
+
+    for (i = 0; i < DB_CHECKPOINT_FILES && status == DREAMBOOTH_OK; i++) {
+        char *path;
+
+        if (!is_trained(state, i))
+            continue;
+        path = file_path(env, folder, db_checkpoint_bases[i]);
+        if (path == NULL)
+            return env->error_status;
+        if (i == 2)
+            status = write_moments(optimizer, path);
+        else
+            status = db_params_save(db_pipeline_params(pipeline, part_of(i)),
+                                    path, DB_F32);
+        sums.there[i] = true;
+        if (status == DREAMBOOTH_OK)
+            status = sum_file(env, path, &sums.sum[i]);
+        db_free(env, path);
+    }
+    if (status == DREAMBOOTH_OK)
+        status = db_checkpoint_state_save(env, folder, state, &sums);
+    return status;
+}
+
+/* The step in the name of a checkpoint's folder; 0 for other names. */
+static int64_t step_of(const char *name)
+{
+    static const char prefix[] = "step-";
+    int64_t step;
+
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 ||
+        !db_read_integer(name + sizeof(prefix) - 1, &step) || step < 0)
+        return 0;
+    return step;
+}
+
+/* The newest checkpoint older than BEFORE in LIST, or NULL. */
+static const char *newest_before(const struct db_folder_list *list,
+                                 int64_t before)
+{
+    const char *best = NULL;
+    size_t i;
+
+    for (i = 0; i < list->count; i++) {
+        int64_t step = step_of(list->names[i]);
+
+        if (step > 0 && step < before && (best == NULL || step > step_of(best)))
+            best = list->names[i];
+    }
+    return best;
+}
+
+static int remove_checkpoint(struct db_env *env, const char *folder,
+                             const char *name)
+{
+    char *path = db_path_join(env, folder, name);
+    int status = path == NULL ? env->error_status : db_remove_tree(env, path);
+
+    db_free(env, path);
+    return status;
+}
+
+/* Removes the checkpoints behind the newest KEEP. */
+static int prune(struct db_env *env, const char *folder, int64_t keep)
+{
+    struct db_folder_list list = {0};
+    int64_t before = INT64_MAX;
+    const char *name;
+    int status = db_folder_folders(env, folder, &list);
+
+    while (status == DREAMBOOTH_OK &&
+           (name = newest_before(&list, before)) != NULL) {
+        before = step_of(name);
+        if (keep > 0)
+            keep--;
+        else
+            status = remove_checkpoint(env, folder, name);
+    }
+    db_folder_list_free(env, &list);
+    return status;
+}
+
+int db_checkpoint_write(const struct db_pipeline *pipeline,
+                        const struct db_optimizer *optimizer,
+                        const struct db_checkpoint_state *state,
+                        const char *folder, int64_t keep)
+{
+    struct db_env *env = optimizer->env;
+    struct db_atomic_folder *fresh = NULL;
+    char *path = NULL;
+    int status = db_make_folders(env, folder);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    path = db_format(env, "%s/step-%06" PRId64, folder, state->step);
+    if (path == NULL)
+        return env->error_status;
+    status = db_atomic_folder_begin(env, path, &fresh);
+    if (status == DREAMBOOTH_OK) {
+        status = write_files(pipeline, optimizer, state,
+                             db_atomic_folder_path(fresh));
+        if (status == DREAMBOOTH_OK)
+            status = db_atomic_folder_commit(fresh);
+        else
+            db_atomic_folder_abort(fresh);
+    }
+    if (status == DREAMBOOTH_OK)
+        status = prune(env, folder, keep);
+    else
+        status = db_fail_prefix(env, status, "checkpoint of step %lld",
+                                (long long)state->step);
+    db_free(env, path);
+    return status;
+}
+
+/* Do the files of the checkpoint have the checksums that they were given? */
+static int verify(struct db_env *env, const char *folder,
+                  const struct db_checkpoint_state *state,
+                  const struct db_checkpoint_sums *sums)
+{
+    int i;
+
+    for (i = 0; i < DB_CHECKPOINT_FILES; i++) {
+        uint64_t sum = 0;
+        char *path;
+        int status;
+
+        if (!sums->there[i] && !is_trained(state, i))
+            continue;
+        path = file_path(env, folder, db_checkpoint_bases[i]);
+        if (path == NULL)
+            return env->error_status;
+        status = sum_file(env, path, &sum);
+        if (status == DREAMBOOTH_OK && (!sums->there[i] || sum != sums->sum[i]))
+            status = db_fail(env, DREAMBOOTH_EFORMAT,
+                             "%s: its checksum does not fit", path);
+        db_free(env, path);
+        if (status != DREAMBOOTH_OK)
+            return status;
+    }
+    return DREAMBOOTH_OK;
+}
+
+static int load_params(struct db_pipeline *pipeline, const char *folder,
+                       int file)
+{
+    struct db_weights *weights = NULL;
+    int status = db_weights_open(pipeline->env, folder,
+                                 db_checkpoint_bases[file], NULL, &weights);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_params_load(db_pipeline_params(pipeline, part_of(file)),
+                                weights);
+    db_weights_free(weights);
+    return status;
+}
+
+/* Takes everything over from a checkpoint that was found good. */
+static int restore(struct db_pipeline *pipeline, struct db_optimizer *optimizer,
+                   struct db_checkpoint_state *state, const char *folder,
+                   const struct db_checkpoint_read *read)
+{
+    char *path = file_path(optimizer->env, folder, db_checkpoint_bases[2]);
+    int status = path == NULL ? optimizer->env->error_status : DREAMBOOTH_OK;
+
+    if (status == DREAMBOOTH_OK)
+        status = read_moments(optimizer, path);
+    if (status == DREAMBOOTH_OK)
+        status = load_params(pipeline, folder, 0);
+    if (status == DREAMBOOTH_OK && is_trained(state, 1))
+        status = load_params(pipeline, folder, 1);
+    if (status == DREAMBOOTH_OK) {
+        state->step = read->step;
+        optimizer->step = read->step;
+        *state->noise = read->noise;
+    }
+    db_free(optimizer->env, path);
+    return status;
+}
+
+/* Is it the checkpoint that is at fault? Then an older one may do. */
+static bool is_damage(int status)
+{
+    return status == DREAMBOOTH_EFORMAT || status == DREAMBOOTH_ENOTFOUND ||
+           status == DREAMBOOTH_EIO;
+}
+
+/* Good, and made with these settings? Damage is looked for first. */
+static int examine(struct db_env *env, const char *folder,
+                   const struct db_checkpoint_state *state,
+                   struct db_checkpoint_read *read)
+{
+    int status = db_checkpoint_state_load(env, folder, state, false, read);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_checkpoint_state_load(env, folder, state, true, read);
+    if (status == DREAMBOOTH_OK)
+        status = verify(env, folder, state, &read->sums);
+    return status;
+}
+
+int db_checkpoint_resume(struct db_pipeline *pipeline,
+                         struct db_optimizer *optimizer,
+                         struct db_checkpoint_state *state, const char *folder,
+                         bool *found)
+{
+    struct db_env *env = optimizer->env;
+    struct db_folder_list list = {0};
+    int64_t before = INT64_MAX;
+    bool restored = false;
+    const char *name;
+    int status = DREAMBOOTH_OK;
+
+    if (db_path_is_folder(folder))
+        status = db_folder_folders(env, folder, &list);
+    while (status == DREAMBOOTH_OK && !restored &&
+           (name = newest_before(&list, before)) != NULL) {
+        struct db_checkpoint_read read;
+        char *path = db_path_join(env, folder, name);
+
+        before = step_of(name);
+        status =
+            path == NULL ? env->error_status : examine(env, path, state, &read);
+        if (status == DREAMBOOTH_OK) {
+            status = restore(pipeline, optimizer, state, path, &read);
+            restored = status == DREAMBOOTH_OK;
+        } else if (is_damage(status)) {
+            db_log(env, DB_LOG_WARNING, "checkpoint %s is damaged: %s", path,
+                   env->error_text);
+            status = DREAMBOOTH_OK;
+        }
+        db_free(env, path);
+    }
+    db_folder_list_free(env, &list);
+    if (status == DREAMBOOTH_OK)
+        *found = restored;
+    return status;
+}
+
+int db_checkpoint_newest(struct db_env *env, const char *folder, int64_t *step)
+{
+    struct db_folder_list list = {0};
+    const char *name;
+    int status;
+
+    if (!db_path_is_folder(folder)) {
+        *step = 0;
+        return DREAMBOOTH_OK;
+    }
+    status = db_folder_folders(env, folder, &list);
+    if (status != DREAMBOOTH_OK)
+        return status;
+    name = newest_before(&list, INT64_MAX);
+    *step = name == NULL ? 0 : step_of(name);
+    db_folder_list_free(env, &list);
+    return DREAMBOOTH_OK;
+}
+
+uint64_t db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
+                                   bool text_encoder_trained)
+{
+    uLong sum = 0;
+    int part;
+    size_t i;
+
+    for (part = 0; part < DB_PARTS; part++) {
+        const struct db_params *params =
+            db_pipeline_params(pipeline, (enum db_part)part);
+
+        if (part == DB_UNET ||
+            (part == DB_TEXT_ENCODER && text_encoder_trained))
+            continue;
+        for (i = 0; i < params->count; i++) {
+            const struct db_tensor *data = params->items[i]->data;
+
+            sum = crc32_z(sum, data->data,
+                          (z_size_t)db_tensor_count(data) * sizeof(float));
+        }
+    }
+    return sum;
+}
