@@ -394,7 +394,6 @@ static void compare_curves(struct parity *p, const struct source *source,
                   of_betas);
     compare_curve(p, source, name, "alphas_cumprod", schedule->alphas_cumprod,
                   schedule->count, of_alphas);
-    compare_snr(p, source, name, schedule);
 }
 
 typedef void mix_function(const struct db_schedule *schedule, int64_t timestep,
