@@ -120,6 +120,12 @@ $(command): $(src_objects) $(library)
 link_inside = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(archive) \
     $(1) $(DEPENDENCY_LIBS)
 
+$(unit_objects): | have-check
+.PHONY: have-check
+have-check:
+	@$(if $(CHECK_LIBS),:,echo 'The tests need Check: install it (Debian,' \
+	    'Ubuntu: apt-get install check) and run configure again'; exit 1)
+
 $(unit_tests): %: %.o $(archive)
 	$(call say,LD,$@)
 	$(Q)$(call link_inside,$(CHECK_LIBS))
