@@ -212,7 +212,7 @@ static int naive_pass(char parts[][128], int count)
                     strcmp(parts[i + 1], right) == 0;
 
         if (to != i)
-            strcpy(parts[to], parts[i]);
+            memcpy(parts[to], parts[i], sizeof(parts[0]));
         if (here)
             strcat(parts[to], parts[++i]);
     }
