@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolutions, by the backend's three conv2d kernels.
+ */
+#include "grad/tape_int.h"
+
+/* dx from dy and W; dW and db from x and dy: the shapes are as forward. */
+static int conv2d_backward(struct db_tape *tape, struct db_op *op,
+                           struct db_tensor *dy)
+{
+    struct db_param *weight = op->params[0], *bias = op->params[1];
+    dreambooth_conv2d a = op->facts.conv2d;
+    struct db_shape shape =
+        db_shape4(a.batch, a.in_height, a.in_width, a.in_channels);
+    struct db_tensor *dx;
+    int status = DREAMBOOTH_OK;
+
+    a.dy = db_tensor_f32(dy);
+    a.weight = db_tensor_f32(weight->data);
+    if (db_param_wanted(weight)) {
+        a.x = db_tensor_f32(op->saved[0]);
+        a.dweight = db_param_gradient(tape, weight);
+        if (a.dweight == NULL)
+            return tape->status;
+        if (db_param_wanted(bias) &&
+            (a.dbias = db_param_gradient(tape, bias)) == NULL)
+            return tape->status;
+        status = db_run(tape->device, conv2d_backward_weight, &a);
+    }
+    if (status != DREAMBOOTH_OK || op->inputs[0] == NULL)
+        return status;
+    dx = db_op_tensor(tape, &shape);
+    if (dx == NULL)
+        return tape->status;
+    a.dx = db_tensor_f32(dx);
+    status = db_run(tape->device, conv2d_backward_data, &a);
+    if (status == DREAMBOOTH_OK)
+        return db_slot_add(tape, op->inputs[0], dx);
+    db_tensor_release(dx);
+    return status;
+}
+
+/* The kernel's arguments; false where the shapes do not fit. */
+static bool fill(dreambooth_conv2d *a, const struct db_shape *x,
+                 const struct db_param *weight,
+                 const struct db_conv2d_form *form)
+{
+    const int64_t *w = weight->data->shape.size; /* out, height, width, in */
+
+    if (x->rank != 4 || weight->data->shape.rank != 4 || x->size[3] != w[3])
+        return false;
+    *a = (dreambooth_conv2d){.batch = x->size[0],
+                             .in_height = x->size[1],
+                             .in_width = x->size[2],
+                             .in_channels = x->size[3],
+                             .out_channels = w[0],
+                             .kernel_height = w[1],
+                             .kernel_width = w[2],
+                             .stride = form->stride,
+                             .pad_top = form->pad_top,
+                             .pad_bottom = form->pad_bottom,
+                             .pad_left = form->pad_left,
+                             .pad_right = form->pad_right};
+    a->out_height =
+        (a->in_height + a->pad_top + a->pad_bottom - w[1]) / a->stride + 1;
+    a->out_width =
+        (a->in_width + a->pad_left + a->pad_right - w[2]) / a->stride + 1;
+    return a->in_height + a->pad_top + a->pad_bottom >= w[1] &&
+           a->in_width + a->pad_left + a->pad_right >= w[2];
+}
+
+struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
+                         struct db_param *weight, struct db_param *bias,
+                         const struct db_conv2d_form *form)
+{
+    struct db_param *params[DB_OP_PARAMS] = {weight, bias};
+    struct db_shape shape;
+    struct db_tensor *y;
+    struct db_var *result;
+    struct db_op *op;
+    dreambooth_conv2d a;
+
+    if (!db_op_ready(tape, &x, 1))
+        return NULL;
+    if (!fill(&a, &x->data->shape, weight, form)) {
+        db_op_misfit(tape, weight->name, &x->data->shape, &weight->shape);
+        db_drop(x);
+        return NULL;
+    }
+    shape = db_shape4(a.batch, a.out_height, a.out_width, a.out_channels);
+    y = db_op_tensor(tape, &shape);
+    if (y != NULL) {
+        a.x = db_tensor_f32(x->data);
+        a.weight = db_tensor_f32(weight->data);
+        a.bias = bias == NULL ? NULL : db_tensor_f32(bias->data);
+        a.y = db_tensor_f32(y);
+        db_tape_fail(tape, db_run(tape->device, conv2d_forward, &a));
+    }
+    result = db_op_record(tape, conv2d_backward, y, &x, 1, params, &op);
+    if (op != NULL) {
+        op->facts.conv2d = a;
+        if (db_param_wanted(weight))
+            op->saved[0] = db_tensor_hold(x->data);
+    }
+    db_drop(x);
+    return result;
+}

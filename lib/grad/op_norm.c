@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Group and layer normalisation. Both save their input and its statistics.
+ */
+#include "grad/tape_int.h"
+
+/* The gradients' places: dx (may stay NULL), dweight, dbias. */
+static int gradients(struct db_tape *tape, struct db_op *op,
+                     struct db_tensor **dx, float **dweight, float **dbias)
+{
+    *dx = NULL;
+    *dweight = *dbias = NULL;
+    if (db_param_wanted(op->params[0]) &&
+        (*dweight = db_param_gradient(tape, op->params[0])) == NULL)
+        return tape->status;
+    if (db_param_wanted(op->params[1]) &&
+        (*dbias = db_param_gradient(tape, op->params[1])) == NULL)
+        return tape->status;
+    if (op->inputs[0] != NULL &&
+        (*dx = db_op_tensor(tape, &op->saved[0]->shape)) == NULL)
+        return tape->status;
+    return DREAMBOOTH_OK;
+}
+
+static int finish(struct db_tape *tape, struct db_op *op, int status,
+                  struct db_tensor *dx)
+{
+    if (status == DREAMBOOTH_OK && dx != NULL)
+        return db_slot_add(tape, op->inputs[0], dx);
+    db_tensor_release(dx);
+    return status;
+}
+
+static void group_form(dreambooth_group_norm *a, const struct db_tensor *x,
+                       int64_t groups, float epsilon)
+{
+    a->batch = x->shape.size[0];
+    a->channels = db_shape_columns(&x->shape);
+    a->pixels = db_shape_rows(&x->shape) / (a->batch > 0 ? a->batch : 1);
+    a->groups = groups;
+    a->epsilon = epsilon;
+    a->x = db_tensor_f32(x);
+}
+
+static int group_norm_backward(struct db_tape *tape, struct db_op *op,
+                               struct db_tensor *dy)
+{
+    dreambooth_group_norm a = {.dy = db_tensor_f32(dy)};
+    struct db_tensor *dx;
+    int status = gradients(tape, op, &dx, &a.dweight, &a.dbias);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    group_form(&a, op->saved[0], op->facts.norm.groups, op->facts.norm.epsilon);
+    a.weight = db_tensor_f32(op->params[0]->data);
+    a.mean = db_tensor_f32(op->saved[1]);
+    a.rstd = db_tensor_f32(op->saved[2]);
+    a.dx = dx == NULL ? NULL : db_tensor_f32(dx);
+    return finish(tape, op, db_run(tape->device, group_norm_backward, &a), dx);
+}
+
+static void layer_form(dreambooth_layer_norm *a, const struct db_tensor *x,
+                       float epsilon)
+{
+    a->rows = db_shape_rows(&x->shape);
+    a->channels = db_shape_columns(&x->shape);
+    a->epsilon = epsilon;
+    a->x = db_tensor_f32(x);
+}
+
+static int layer_norm_backward(struct db_tape *tape, struct db_op *op,
+                               struct db_tensor *dy)
+{
+    dreambooth_layer_norm a = {.dy = db_tensor_f32(dy)};
+    struct db_tensor *dx;
+    int status = gradients(tape, op, &dx, &a.dweight, &a.dbias);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    layer_form(&a, op->saved[0], op->facts.norm.epsilon);
+    a.weight = db_tensor_f32(op->params[0]->data);
+    a.mean = db_tensor_f32(op->saved[1]);
+    a.rstd = db_tensor_f32(op->saved[2]);
+    a.dx = dx == NULL ? NULL : db_tensor_f32(dx);
+    return finish(tape, op, db_run(tape->device, layer_norm_backward, &a), dx);
+}
+
+/* Places for the result and COUNT means and reciprocal deviations. */
+struct places {
+    struct db_tensor *y, *mean, *rstd;
+};
+
+static bool make_places(struct db_tape *tape, const struct db_shape *shape,
+                        int64_t count, struct places *places)
+{
+    struct db_shape statistics = db_shape1(count);
+
+    places->y = db_op_tensor(tape, shape);
+    places->mean = db_op_tensor(tape, &statistics);
+    places->rstd = db_op_tensor(tape, &statistics);
+    return tape->status == DREAMBOOTH_OK;
+}
+
+static struct db_var *record(struct db_tape *tape, db_backward *backward,
+                             struct places *places, struct db_var *x,
+                             struct db_param *const *params,
+                             const union db_op_facts *facts)
+{
+    struct db_op *op;
+    struct db_var *result =
+        db_op_record(tape, backward, places->y, &x, 1, params, &op);
+
+    if (op != NULL) {
+        op->facts = *facts;
+        op->saved[0] = db_tensor_hold(x->data);
+        op->saved[1] = db_tensor_hold(places->mean);
+        op->saved[2] = db_tensor_hold(places->rstd);
+    }
+    db_tensor_release(places->mean);
+    db_tensor_release(places->rstd);
+    db_drop(x);
+    return result;
+}
+
+static bool fits(struct db_tape *tape, struct db_var *x,
+                 struct db_param *weight)
+{
+    if (x->data->shape.rank >= 2 &&
+        db_shape_columns(&x->data->shape) == db_tensor_count(weight->data))
+        return true;
+    db_op_misfit(tape, weight->name, &x->data->shape, &weight->shape);
+    db_drop(x);
+    return false;
+}
+
+struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
+                             struct db_param *weight, struct db_param *bias,
+                             int64_t groups, float epsilon)
+{
+    struct db_param *params[DB_OP_PARAMS] = {weight, bias};
+    union db_op_facts facts = {.norm = {groups, epsilon}};
+    dreambooth_group_norm a = {0};
+    struct places places;
+
+    if (!db_op_ready(tape, &x, 1) || !fits(tape, x, weight))
+        return NULL;
+    group_form(&a, x->data, groups, epsilon);
+    if (make_places(tape, &x->data->shape, a.batch * groups, &places)) {
+        a.weight = db_tensor_f32(weight->data);
+        a.bias = db_tensor_f32(bias->data);
+        a.y = db_tensor_f32(places.y);
+        a.mean = db_tensor_f32(places.mean);
+        a.rstd = db_tensor_f32(places.rstd);
+        db_tape_fail(tape, db_run(tape->device, group_norm_forward, &a));
+    }
+    return record(tape, group_norm_backward, &places, x, params, &facts);
+}
+
+struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
+                             struct db_param *weight, struct db_param *bias,
+                             float epsilon)
+{
+    struct db_param *params[DB_OP_PARAMS] = {weight, bias};
+    union db_op_facts facts = {.norm = {0, epsilon}};
+    dreambooth_layer_norm a = {0};
+    struct places places;
+
+    if (!db_op_ready(tape, &x, 1) || !fits(tape, x, weight))
+        return NULL;
+    layer_form(&a, x->data, epsilon);
+    if (make_places(tape, &x->data->shape, a.rows, &places)) {
+        a.weight = db_tensor_f32(weight->data);
+        a.bias = db_tensor_f32(bias->data);
+        a.y = db_tensor_f32(places.y);
+        a.mean = db_tensor_f32(places.mean);
+        a.rstd = db_tensor_f32(places.rstd);
+        db_tape_fail(tape, db_run(tape->device, layer_norm_forward, &a));
+    }
+    return record(tape, layer_norm_backward, &places, x, params, &facts);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tape: a chain of recorded operations, run backwards. Each record is freed
+ * as soon as its backward pass is done, so that memory falls as the gradient
+ * goes down.
+ */
+#include "grad/tape_int.h"
+
+void db_tape_init(struct db_tape *tape, struct db_device *device,
+                  bool recording)
+{
+    *tape = (struct db_tape){.env = device->env,
+                             .device = device,
+                             .recording = recording,
+                             .status = DREAMBOOTH_OK};
+}
+
+void db_tape_fail(struct db_tape *tape, int status)
+{
+    if (status < 0 && tape->status == DREAMBOOTH_OK)
+        tape->status = status;
+}
+
+static void slot_release(struct db_slot *slot)
+{
+    if (slot == NULL || --slot->references > 0)
+        return;
+    db_tensor_release(slot->gradient);
+    db_free(slot->env, slot);
+}
+
+static struct db_slot *slot_hold(struct db_slot *slot)
+{
+    if (slot != NULL)
+        slot->references++;
+    return slot;
+}
+
+static struct db_slot *slot_new(struct db_tape *tape)
+{
+    struct db_slot *slot = db_alloc(tape->env, sizeof(*slot));
+
+    if (slot == NULL)
+        return NULL;
+    *slot = (struct db_slot){.references = 1, .env = tape->env};
+    return slot;
+}
+
+static void op_free(struct db_env *env, struct db_op *op)
+{
+    int i;
+
+    for (i = 0; i < DB_OP_SAVED; i++)
+        db_tensor_release(op->saved[i]);
+    for (i = 0; i < DB_OP_INPUTS; i++)
+        slot_release(op->inputs[i]);
+    slot_release(op->result);
+    db_free(env, op);
+}
+
+void db_tape_clear(struct db_tape *tape)
+{
+    struct db_op *op;
+
+    while ((op = tape->last) != NULL) {
+        tape->last = op->previous;
+        op_free(tape->env, op);
+    }
+    tape->status = DREAMBOOTH_OK;
+}
+
+/* Takes over DATA, also on failure. */
+static struct db_var *var_over(struct db_tape *tape, struct db_tensor *data,
+                               bool want_gradient)
+{
+    struct db_var *var = db_alloc(tape->env, sizeof(*var));
+
+    if (var == NULL)
+        goto fail;
+    *var = (struct db_var){.references = 1, .env = tape->env, .data = data};
+    if (want_gradient && (var->slot = slot_new(tape)) == NULL)
+        goto fail;
+    return var;
+fail:
+    db_tape_fail(tape, tape->env->error_status);
+    db_free(tape->env, var);
+    db_tensor_release(data);
+    return NULL;
+}
+
+struct db_var *db_var_new(struct db_tape *tape, struct db_tensor *data,
+                          bool want_gradient)
+{
+    if (data == NULL || tape->status != DREAMBOOTH_OK)
+        return NULL;
+    return var_over(tape, db_tensor_hold(data), want_gradient);
+}
+
+struct db_var *db_var_empty(struct db_tape *tape, const struct db_shape *shape)
+{
+    struct db_tensor *data = db_op_tensor(tape, shape);
+
+    return data == NULL ? NULL : var_over(tape, data, false);
+}
+
+struct db_var *db_hold(struct db_var *var)
+{
+    if (var != NULL)
+        var->references++;
+    return var;
+}
+
+void db_drop(struct db_var *var)
+{
+    if (var == NULL || --var->references > 0)
+        return;
+    db_tensor_release(var->data);
+    slot_release(var->slot);
+    db_free(var->env, var);
+}
+
+bool db_param_wanted(const struct db_param *param)
+{
+    return param != NULL && param->trainable;
+}
+
+bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
+                  int count, struct db_param *const *params)
+{
+    int i;
+
+    if (!tape->recording)
+        return false;
+    for (i = 0; i < count; i++)
+        if (inputs[i]->slot != NULL)
+            return true;
+    for (i = 0; params != NULL && i < DB_OP_PARAMS; i++)
+        if (db_param_wanted(params[i]))
+            return true;
+    return false;
+}
+
+bool db_op_ready(struct db_tape *tape, struct db_var *const *inputs, int count)
+{
+    bool ready = tape->status == DREAMBOOTH_OK;
+    int i;
+
+    for (i = 0; i < count; i++)
+        ready = ready && inputs[i] != NULL;
+    if (ready)
+        return true;
+    db_op_drop(inputs, count);
+    return false;
+}
+
+void db_op_drop(struct db_var *const *inputs, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++)
+        db_drop(inputs[i]);
+}
+
+/* A record with its slots and parameters, linked into the chain. */
+static struct db_op *op_new(struct db_tape *tape, struct db_var *result,
+                            struct db_var *const *inputs, int count,
+                            struct db_param *const *params)
+{
+    struct db_op *op = db_alloc_zero(tape->env, sizeof(*op));
+    int i;
+
+    if (op == NULL)
+        return NULL;
+    op->result = slot_hold(result->slot);
+    for (i = 0; i < count; i++)
+        op->inputs[i] = slot_hold(inputs[i]->slot);
+    for (i = 0; params != NULL && i < DB_OP_PARAMS; i++)
+        op->params[i] = params[i];
+    op->previous = tape->last;
+    tape->last = op;
+    return op;
+}
+
+struct db_var *db_op_record(struct db_tape *tape, db_backward *backward,
+                            struct db_tensor *result,
+                            struct db_var *const *inputs, int count,
+                            struct db_param *const *params, struct db_op **out)
+{
+    bool wanted = db_op_wanted(tape, inputs, count, params);
+    struct db_var *var;
+
+    *out = NULL;
+    if (result == NULL || tape->status != DREAMBOOTH_OK) {
+        db_tensor_release(result);
+        return NULL;
+    }
+    var = var_over(tape, result, wanted);
+    if (var == NULL || !wanted)
+        return var;
+    *out = op_new(tape, var, inputs, count, params);
+    if (*out == NULL) {
+        db_tape_fail(tape, tape->env->error_status);
+        db_drop(var);
+        return NULL;
+    }
+    (*out)->backward = backward;
+    return var;
+}
+
+/* Adds GRADIENT to what SLOT has, in whichever tensor nobody else can see. */
+static int slot_sum(struct db_tape *tape, struct db_slot *slot,
+                    struct db_tensor *gradient)
+{
+    struct db_tensor *sum = slot->gradient;
+    dreambooth_axpby add;
+    int status = DREAMBOOTH_OK;
+
+    if (!db_tensor_sole(sum)) {
+        status = db_tensor_new(tape->env, DB_F32, &gradient->shape, &sum);
+        if (status != DREAMBOOTH_OK)
+            return status;
+        add = (dreambooth_axpby){db_tensor_count(sum), 1.0f, 0.0f,
+                                 db_tensor_f32(slot->gradient),
+                                 db_tensor_f32(sum)};
+        status = db_run(tape->device, axpby, &add);
+        db_tensor_release(slot->gradient);
+        slot->gradient = sum;
+    }
+    add = (dreambooth_axpby){db_tensor_count(sum), 1.0f, 1.0f,
+                             db_tensor_f32(gradient), db_tensor_f32(sum)};
+    return status != DREAMBOOTH_OK ? status : db_run(tape->device, axpby, &add);
+}
+
+int db_slot_add(struct db_tape *tape, struct db_slot *slot,
+                struct db_tensor *gradient)
+{
+    int status = DREAMBOOTH_OK;
+
+    if (gradient == NULL)
+        return tape->env->error_status;
+    if (slot != NULL && slot->gradient == NULL) {
+        slot->gradient = gradient;
+        return DREAMBOOTH_OK;
+    }
+    if (slot != NULL)
+        status = slot_sum(tape, slot, gradient);
+    db_tensor_release(gradient);
+    return status;
+}
+
+float *db_param_gradient(struct db_tape *tape, struct db_param *param)
+{
+    int status;
+
+    if (param->gradient == NULL) {
+        status = db_tensor_new_zero(tape->env, DB_F32, &param->data->shape,
+                                    &param->gradient);
+        if (status != DREAMBOOTH_OK) {
+            db_tape_fail(tape, status);
+            return NULL;
+        }
+    }
+    return db_tensor_f32(param->gradient);
+}
+
+struct db_tensor *db_op_tensor(struct db_tape *tape,
+                               const struct db_shape *shape)
+{
+    struct db_tensor *tensor = NULL;
+
+    if (tape->status == DREAMBOOTH_OK)
+        db_tape_fail(tape, db_tensor_new(tape->env, DB_F32, shape, &tensor));
+    return tensor;
+}
+
+struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x)
+{
+    if (x->references == 1 && db_tensor_sole(x->data))
+        return db_tensor_hold(x->data);
+    return db_op_tensor(tape, &x->data->shape);
+}
+
+struct db_var *db_op_misfit(struct db_tape *tape, const char *name,
+                            const struct db_shape *a, const struct db_shape *b)
+{
+    char a_text[96], b_text[96];
+
+    db_shape_text(a, a_text, sizeof(a_text));
+    db_shape_text(b, b_text, sizeof(b_text));
+    db_tape_fail(tape, db_fail(tape->env, DREAMBOOTH_EINTERNAL,
+                               "%s: shapes %s and %s do not fit", name, a_text,
+                               b_text));
+    return NULL;
+}
+
+int64_t db_shape_columns(const struct db_shape *shape)
+{
+    return shape->rank == 0 ? 1 : shape->size[shape->rank - 1];
+}
+
+int64_t db_shape_rows(const struct db_shape *shape)
+{
+    int64_t rows = 1;
+    int i;
+
+    for (i = 0; i + 1 < shape->rank; i++)
+        rows *= shape->size[i];
+    return rows;
+}
+
+/* Puts SEED, or ones, into the slot of RESULT. */
+static int seed_result(struct db_tape *tape, struct db_var *result,
+                       struct db_tensor *seed)
+{
+    struct db_tensor *gradient;
+    int64_t i, count;
+
+    if (seed != NULL)
+        return db_slot_add(tape, result->slot, db_tensor_hold(seed));
+    gradient = db_op_tensor(tape, &result->data->shape);
+    if (gradient == NULL)
+        return tape->status;
+    count = db_tensor_count(gradient);
+    for (i = 0; i < count; i++)
+        db_tensor_f32(gradient)[i] = 1.0f;
+    return db_slot_add(tape, result->slot, gradient);
+}
+
+/* Runs and frees the last operation. */
+static void step_back(struct db_tape *tape)
+{
+    struct db_op *op = tape->last;
+    struct db_tensor *dy = op->result->gradient;
+
+    tape->last = op->previous;
+    if (dy != NULL) {
+        op->result->gradient = NULL;
+        db_tape_fail(tape, op->backward(tape, op, dy));
+        db_tensor_release(dy);
+    }
+    op_free(tape->env, op);
+}
+
+int db_tape_backward(struct db_tape *tape, struct db_var *result,
+                     struct db_tensor *seed)
+{
+    if (tape->status == DREAMBOOTH_OK && result != NULL)
+        db_tape_fail(tape, seed_result(tape, result, seed));
+    db_drop(result);
+    while (tape->status == DREAMBOOTH_OK && tape->last != NULL)
+        step_back(tape);
+    return tape->status;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What operations share: how one is recorded, and the small acts that every
+ * backward pass is made of.
+ */
+#ifndef DB_GRAD_TAPE_INT_H
+#define DB_GRAD_TAPE_INT_H
+
+#include "grad/ops.h"
+
+#define DB_OP_INPUTS 3
+#define DB_OP_SAVED 5
+#define DB_OP_PARAMS 2
+
+struct db_op;
+
+/* Computes the inputs' gradients from DY, the gradient of the result. */
+typedef int db_backward(struct db_tape *tape, struct db_op *op,
+                        struct db_tensor *dy);
+
+/* A recorded operation. It holds references to everything but the params. */
+struct db_op {
+    struct db_op *previous;
+    db_backward *backward;
+    struct db_slot *result;
+    struct db_slot *inputs[DB_OP_INPUTS]; /* NULL: no gradient wanted */
+    struct db_tensor *saved[DB_OP_SAVED];
+    struct db_param *params[DB_OP_PARAMS]; /* NULL where there is none */
+    union db_op_facts {
+        dreambooth_conv2d conv2d;
+        struct {
+            int64_t groups;
+            float epsilon;
+        } norm;
+        struct {
+            int64_t heads;
+            bool causal;
+        } attention;
+        int32_t activation;
+        float factor;
+        struct {
+            int64_t first, count;
+            struct db_shape shape;
+        } channels;
+        struct db_shape shape;
+        struct {
+            db_segment_body *body;
+            const void *context;
+            int count;
+        } segment;
+    } facts;
+};
+
+/*
+ * How an operation starts: true when all COUNT inputs are there and the tape
+ * has not failed; else the inputs are dropped.
+ */
+bool db_op_ready(struct db_tape *tape, struct db_var *const *inputs, int count);
+void db_op_drop(struct db_var *const *inputs, int count);
+
+/*
+ * How it ends: wraps RESULT (taken over, also on failure; NULL is fine) as the
+ * operation's variable, unless the tape has failed. When the tape records and
+ * one of the COUNT inputs or of PARAMS (NULL or DB_OP_PARAMS of them) wants a
+ * gradient, *OP is a record that the caller completes with saved tensors and
+ * facts; else it is NULL. The inputs are not dropped.
+ */
+struct db_var *db_op_record(struct db_tape *tape, db_backward *backward,
+                            struct db_tensor *result,
+                            struct db_var *const *inputs, int count,
+                            struct db_param *const *params, struct db_op **op);
+
+/* Does any of it want a gradient while the tape records? */
+bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
+                  int count, struct db_param *const *params);
+
+/* A gradient contribution, taken over. SLOT may be NULL; so may GRADIENT, where
+ * making it failed. */
+int db_slot_add(struct db_tape *tape, struct db_slot *slot,
+                struct db_tensor *gradient);
+/* The gradient of PARAM, made of zeros on first use; NULL on failure. */
+float *db_param_gradient(struct db_tape *tape, struct db_param *param);
+bool db_param_wanted(const struct db_param *param);
+
+/* A tensor for a result; NULL with the status on the tape. */
+struct db_tensor *db_op_tensor(struct db_tape *tape,
+                               const struct db_shape *shape);
+/* X's own tensor where nobody else can see it, else a fresh one alike. */
+struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x);
+/* Makes the tape fail because shapes do not fit; gives NULL. */
+struct db_var *db_op_misfit(struct db_tape *tape, const char *name,
+                            const struct db_shape *a, const struct db_shape *b);
+
+/* The last dimension, and how many rows of it there are. */
+int64_t db_shape_columns(const struct db_shape *shape);
+int64_t db_shape_rows(const struct db_shape *shape);
+
+#endif
