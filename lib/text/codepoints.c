@@ -122,8 +122,11 @@ long db_utf8_get(const char *text, size_t length, size_t *used)
         return bytes[0];
     code = bytes[0] & (0x7f >> size);
     while (*used < (size_t)size) {
-        if (*used >= length || bytes[*used] < low || bytes[*used] > high)
+        if (*used >= length || bytes[*used] < low || bytes[*used] > high) {
+            if (bytes[0] == 0xed && *used == 2 && bytes[1] >= 0xa0)
+                *used = 1; /* the start of a surrogate is no start */
             return -1;
+        }
         code = code << 6 | (bytes[*used] & 0x3f);
         *used += 1;
         low = 0x80;
