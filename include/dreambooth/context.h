@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A context: memory, threads, kernels, log and errors of everything that is
+ * made in it. Make one, make models and tokenizers in it, free them, free it.
+ *
+ * Different contexts are independent. One context, with all that was made in
+ * it, is used by one thread at a time; dreambooth_context_cancel() alone may
+ * come from any thread or from a signal handler.
+ */
+#ifndef DREAMBOOTH_CONTEXT_H
+#define DREAMBOOTH_CONTEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dreambooth/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dreambooth_context dreambooth_context;
+
+/*
+ * A caller's allocator: (user, NULL, n) allocates n bytes, aligned as malloc()
+ * does, or gives NULL; (user, p, 0) frees p and gives NULL. It is only called
+ * with these two forms, from the thread that called the library.
+ */
+typedef void *dreambooth_resize_function(void *user, void *pointer,
+                                         size_t size);
+
+/* A line for people, without its end; level is one of enum
+ * dreambooth_log_level. */
+typedef void dreambooth_log_function(void *user, int level, const char *text);
+
+/*
+ * Progress of a long call: DONE of TOTAL units of STAGE, such as "class
+ * images", "training" or "sampling". Called between units, on the caller's
+ * thread.
+ */
+typedef void dreambooth_progress_function(void *user, const char *stage,
+                                          int64_t done, int64_t total);
+
+enum dreambooth_log_level {
+    DREAMBOOTH_LOG_DEBUG = 0,
+    DREAMBOOTH_LOG_INFO = 1,
+    DREAMBOOTH_LOG_WARNING = 2
+};
+
+/*
+ * A context with the C library's allocator. ENOMEM. *OUT is untouched on
+ * error; free it with dreambooth_context_free().
+ */
+DREAMBOOTH_API int dreambooth_context_new(dreambooth_context **out);
+/* The same with the caller's allocator, which must outlive the context. The
+ * decoder of JPEG files and the reader of JSON use malloc() nonetheless. */
+DREAMBOOTH_API int dreambooth_context_new_with_allocator(
+    dreambooth_context **out, dreambooth_resize_function *resize, void *user);
+/* Everything made in the context must have been freed. NULL is fine. */
+DREAMBOOTH_API void dreambooth_context_free(dreambooth_context *context);
+
+/*
+ * Options of a context ("context" in dreambooth_option_info()): "threads",
+ * "backend" and "memory-limit". "threads" and "backend" are for models made
+ * afterwards: ESTATE while there is one. ENOTFOUND for an unknown name, EINVAL
+ * for a value out of range.
+ */
+DREAMBOOTH_API int dreambooth_context_set(dreambooth_context *context,
+                                          const char *name, const char *value);
+DREAMBOOTH_API int dreambooth_context_set_integer(dreambooth_context *context,
+                                                  const char *name,
+                                                  int64_t value);
+/*
+ * Options, and the facts "memory.live" and "memory.peak" (bytes). A text stays
+ * the context's and is valid until the next call of this function.
+ */
+DREAMBOOTH_API int dreambooth_context_get_text(dreambooth_context *context,
+                                               const char *name,
+                                               const char **out);
+DREAMBOOTH_API int dreambooth_context_get_integer(dreambooth_context *context,
+                                                  const char *name,
+                                                  int64_t *out);
+
+/* NULL takes the callback away. */
+DREAMBOOTH_API void dreambooth_context_set_log(dreambooth_context *context,
+                                               dreambooth_log_function *log,
+                                               void *user);
+DREAMBOOTH_API void dreambooth_context_set_progress(
+    dreambooth_context *context, dreambooth_progress_function *progress,
+    void *user);
+
+/*
+ * Asks the call that is running in the context, and all later ones, to stop
+ * with DREAMBOOTH_ECANCELLED at the next step. Async-signal-safe.
+ */
+DREAMBOOTH_API void dreambooth_context_cancel(dreambooth_context *context);
+/* Takes that back. */
+DREAMBOOTH_API void dreambooth_context_clear_cancel(
+    dreambooth_context *context);
+
+/*
+ * The text of the context's last error: one line that names the file or option
+ * and says what to do; "" if there was none. It stays the context's and is
+ * valid until the next call that fails.
+ */
+DREAMBOOTH_API const char *dreambooth_context_error(
+    const dreambooth_context *context);
+
+/*
+ * The options of HANDLE ("context", "sampler", "trainer" or "identifier"), for
+ * those who build a command line, a form or a manual from them. INDEX counts
+ * from 0; FIELD is "name", "type" (boolean, integer, real, text or choice),
+ * "range" (in words), "default", "placeholder", "unit", "help" or "advanced"
+ * (yes or no). The value is written to TEXT, at most SIZE bytes with the NUL;
+ * "" for one that is not there. ENOTFOUND behind the last option and for
+ * unknown names; needs no context.
+ */
+DREAMBOOTH_API int dreambooth_option_info(const char *handle, size_t index,
+                                          const char *field, char *text,
+                                          size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Picking the rare word that a subject is bound to: section "Rare-token
+ * identifiers" of Ruiz et al., "DreamBooth", 2022.
+ *
+ * Candidates are tokens that are whole words, come late in the vocabulary
+ * (which is in order of frequency), are at most three characters long and stay
+ * one token inside a prompt; known words (sks is a rifle) are left out. They
+ * are drawn uniformly without replacement and, given a model, ranked by how
+ * weak its prior for them is: |norm - initial| / initial, where norm is that of
+ * the token's embedding and initial the median norm of the rarest tokens, which
+ * training hardly moved. 0 is the weakest prior.
+ */
+#ifndef DREAMBOOTH_IDENTIFIER_H
+#define DREAMBOOTH_IDENTIFIER_H
+
+#include "dreambooth/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dreambooth_identifier dreambooth_identifier;
+
+/* A picker for TOKENIZER, which must live as long. */
+DREAMBOOTH_API int dreambooth_identifier_new(
+    dreambooth_identifier **out, const dreambooth_tokenizer *tokenizer);
+/* A picker for MODEL, which must live as long; it ranks by the model's prior.*/
+DREAMBOOTH_API int dreambooth_identifier_new_for_model(
+    dreambooth_identifier **out, dreambooth_model *model);
+DREAMBOOTH_API void dreambooth_identifier_free(
+    dreambooth_identifier *identifier);
+
+/* Options ("identifier" in dreambooth_option_info()): "count", "seed",
+ * "tokens", "first-id", "max-characters", "alphabet", "allow-blocked",
+ * "draws". */
+DREAMBOOTH_API int dreambooth_identifier_set(dreambooth_identifier *identifier,
+                                             const char *name,
+                                             const char *value);
+DREAMBOOTH_API int dreambooth_identifier_set_integer(
+    dreambooth_identifier *identifier, const char *name, int64_t value);
+
+/* Picks "count" identifiers, in place of those picked before. EINVAL when there
+ * are not that many candidates. */
+DREAMBOOTH_API int dreambooth_identifier_pick(
+    dreambooth_identifier *identifier);
+/* How many were picked. */
+DREAMBOOTH_API size_t
+dreambooth_identifier_count(const dreambooth_identifier *identifier);
+/* Of the picked one at INDEX: the text, and one line that explains the choice.
+ * NULL behind the last. They stay the picker's until the next pick. */
+DREAMBOOTH_API const char *dreambooth_identifier_text(
+    const dreambooth_identifier *identifier, size_t index);
+DREAMBOOTH_API const char *dreambooth_identifier_explanation(
+    const dreambooth_identifier *identifier, size_t index);
+/* Its ids, *COUNT of them (1 to 3). */
+DREAMBOOTH_API const int32_t *dreambooth_identifier_ids(
+    const dreambooth_identifier *identifier, size_t index, size_t *count);
+/* The prior's measure, from 0; -1 without a model. */
+DREAMBOOTH_API double dreambooth_identifier_prior(
+    const dreambooth_identifier *identifier, size_t index);
+
+/*
+ * Judges a word of the user's own. *FINDINGS has a line for each thing that
+ * speaks against it (common, splits badly, means something), and is "" for a
+ * good one. It stays the picker's until the next check.
+ */
+DREAMBOOTH_API int dreambooth_identifier_check(
+    dreambooth_identifier *identifier, const char *word, const char **findings);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
