@@ -57,13 +57,20 @@ struct db_pipeline {
  */
 int db_pipeline_open(struct db_env *env, const char *folder,
                      struct db_pipeline **out);
-/* The same with every check but without the weights' data: for sizes. */
+/* The same for a folder whose tokenizer lacks vocab.json and merges.txt: they
+ * are taken from VOCABULARY_FOLDER. */
+int db_pipeline_open_vocabulary(struct db_env *env, const char *folder,
+                                const char *vocabulary_folder,
+                                struct db_pipeline **out);
+/* As db_pipeline_open(), with every check but without the weights' data: for
+ * sizes. */
 int db_pipeline_describe(struct db_env *env, const char *folder,
                          struct db_pipeline **out);
 /*
  * A new model with random weights: CONFIG_FOLDER has model_index.json and the
- * configurations; the vocabulary is taken from TOKENIZER_FOLDER (NULL:
- * CONFIG_FOLDER/tokenizer).
+ * configurations; vocab.json and merges.txt are taken from TOKENIZER_FOLDER
+ * (NULL: CONFIG_FOLDER/tokenizer). Where neither has a tokenizer_config.json,
+ * CLIP's is written, for the text encoder's length.
  */
 int db_pipeline_init(struct db_env *env, const char *config_folder,
                      const char *tokenizer_folder, uint64_t seed,

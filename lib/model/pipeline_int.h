@@ -17,6 +17,12 @@ int db_pipeline_read_index(struct db_pipeline *pipeline, const char *folder);
 /* EFORMAT unless the parts fit each other and the tokenizer. */
 int db_pipeline_check(const struct db_pipeline *pipeline);
 
+/* The tokenizer of the model in FOLDER with the vocabulary of VOCABULARY_FOLDER
+ * (NULL: its own). Small files that FOLDER's tokenizer lacks are looked for
+ * there too, or made up. */
+int db_pipeline_open_tokenizer(struct db_pipeline *pipeline, const char *folder,
+                               const char *vocabulary_folder);
+
 /* The record of FOLDER, where it has one. */
 int db_pipeline_read_record(struct db_pipeline *pipeline, const char *folder);
 int db_pipeline_write_record(const struct db_pipeline *pipeline,

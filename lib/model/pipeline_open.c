@@ -105,20 +105,8 @@ static int open_part(struct db_pipeline *pipeline, enum db_part part, bool load)
     return status;
 }
 
-static int open_tokenizer(struct db_pipeline *pipeline)
-{
-    struct db_env *env = pipeline->env;
-    char *folder = db_path_join(env, pipeline->path, "tokenizer");
-    int status;
-
-    if (folder == NULL)
-        return env->error_status;
-    status = db_tokenizer_open(env, folder, &pipeline->tokenizer);
-    db_free(env, folder);
-    return status;
-}
-
-static int open_pipeline(struct db_env *env, const char *folder, bool load,
+static int open_pipeline(struct db_env *env, const char *folder,
+                         const char *vocabulary_folder, bool load,
                          struct db_pipeline **out)
 {
     struct db_pipeline *pipeline;
@@ -128,10 +116,11 @@ static int open_pipeline(struct db_env *env, const char *folder, bool load,
     if (status != DREAMBOOTH_OK)
         return status;
     status = db_pipeline_read_index(pipeline, folder);
-    if (status == DREAMBOOTH_OK)
-        status = open_tokenizer(pipeline);
     for (part = 0; part < DB_PARTS && status == DREAMBOOTH_OK; part++)
         status = open_part(pipeline, (enum db_part)part, load);
+    if (status == DREAMBOOTH_OK)
+        status =
+            db_pipeline_open_tokenizer(pipeline, folder, vocabulary_folder);
     if (status == DREAMBOOTH_OK)
         status = db_pipeline_check(pipeline);
     if (status == DREAMBOOTH_OK)
@@ -146,11 +135,18 @@ static int open_pipeline(struct db_env *env, const char *folder, bool load,
 int db_pipeline_open(struct db_env *env, const char *folder,
                      struct db_pipeline **out)
 {
-    return open_pipeline(env, folder, true, out);
+    return open_pipeline(env, folder, NULL, true, out);
+}
+
+int db_pipeline_open_vocabulary(struct db_env *env, const char *folder,
+                                const char *vocabulary_folder,
+                                struct db_pipeline **out)
+{
+    return open_pipeline(env, folder, vocabulary_folder, true, out);
 }
 
 int db_pipeline_describe(struct db_env *env, const char *folder,
                          struct db_pipeline **out)
 {
-    return open_pipeline(env, folder, false, out);
+    return open_pipeline(env, folder, NULL, false, out);
 }

@@ -323,6 +323,20 @@ static bool is_covered(struct parity *p, const char *folder)
     return covered;
 }
 
+/* Most of the models leave out the vocabulary, which is that of tiny-sd1. */
+static int open_model(struct parity *p, const char *folder,
+                      struct db_pipeline **out)
+{
+    char own[4096 + 32], common[4096];
+
+    snprintf(own, sizeof(own), "%s/tokenizer/vocab.json", folder);
+    snprintf(common, sizeof(common), "%s/models/tiny-sd1/tokenizer",
+             p->directory);
+    if (db_path_is_file(own))
+        return db_pipeline_open(p->env, folder, out);
+    return db_pipeline_open_vocabulary(p->env, folder, common, out);
+}
+
 /* The case FILE_NAME; *PIPELINE is the last case's model, called MODEL. */
 static void walk_case(struct parity *p, const char *file_name,
                       struct db_pipeline **pipeline, char model[NAME_BYTES])
@@ -344,7 +358,7 @@ static void walk_case(struct parity *p, const char *file_name,
         db_pipeline_free(*pipeline);
         *pipeline = NULL;
         model[0] = '\0';
-        if (db_pipeline_open(p->env, folder, pipeline) == DREAMBOOTH_OK)
+        if (open_model(p, folder, pipeline) == DREAMBOOTH_OK)
             snprintf(model, NAME_BYTES, "%.*s", length, file_name);
     }
     if (*pipeline == NULL)
