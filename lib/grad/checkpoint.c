@@ -4,6 +4,7 @@
  * backward pass runs it again on a tape of its own (Chen et al. 2016,
  * "Training deep nets with sublinear memory cost").
  */
+#include "grad/ops.h"
 #include "grad/tape_int.h"
 
 /* The segment's inputs as fresh variables of the inner tape. */
@@ -87,6 +88,24 @@ static struct db_var *run_unrecorded(struct db_tape *tape,
     return result;
 }
 
+/* Inputs of their own to a segment that is kept: what it adds to the gradient
+ * of one is summed up within it first, as when it is run again. Sums come out
+ * the same to the bit, whether memory allowed to keep the segment or not. */
+static void separate_inputs(struct db_tape *tape, struct db_var **inputs,
+                            int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        struct db_shape shape;
+
+        if (inputs[i] == NULL)
+            continue;
+        shape = inputs[i]->data->shape;
+        inputs[i] = db_reshape(tape, inputs[i], &shape);
+    }
+}
+
 struct db_var *db_checkpoint(struct db_tape *tape, db_segment_body *body,
                              const void *context, struct db_var **inputs,
                              int count)
@@ -103,5 +122,7 @@ struct db_var *db_checkpoint(struct db_tape *tape, db_segment_body *body,
     }
     if (tape->recording && tape->recompute)
         return run_unrecorded(tape, body, context, inputs, count);
+    if (tape->recording)
+        separate_inputs(tape, inputs, count);
     return body(tape, context, inputs);
 }

@@ -91,8 +91,9 @@ int db_tape_backward(struct db_tape *tape, struct db_var *result,
 /*
  * A segment of several operations with one result. While recording with
  * tape->recompute set, only its inputs are kept, and the backward pass runs it
- * again. BODY gets a reference to each of the COUNT inputs and must give the
- * same bits each time. CONTEXT must live until the backward pass.
+ * again; gradients are the same to the bit either way. BODY gets a reference to
+ * each of the COUNT inputs and must give the same bits each time. CONTEXT must
+ * live until the backward pass.
  */
 #define DB_SEGMENT_INPUTS 3
 typedef struct db_var *db_segment_body(struct db_tape *tape,
