@@ -22,16 +22,14 @@ typedef void slope_function(const float *restrict x, const float *restrict dy,
 
 static inline float bounded(float x)
 {
-    return x < LEAST_INPUT ? LEAST_INPUT : x;
+    return db_at_least(x, LEAST_INPUT);
 }
 
 /* For slopes: within these bounds neither e^x nor e^-x overflows, and beyond
  * them every slope is 0 or 1 to the last digit. */
 static inline float between(float x)
 {
-    float above = x < -MOST_EXPONENT ? -MOST_EXPONENT : x;
-
-    return above > MOST_EXPONENT ? MOST_EXPONENT : above;
+    return db_at_most(db_at_least(x, -MOST_EXPONENT), MOST_EXPONENT);
 }
 
 /* sigmoid(x) and *REST = 1 - sigmoid(x), which keeps its digits when small */

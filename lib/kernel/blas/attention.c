@@ -3,7 +3,8 @@
  * Attention by tiles of queries and keys (Dao et al. 2022, "FlashAttention"): a
  * tile of scores lives in the second-level cache and is gone before the next.
  * forward rescales what it has when a later tile raises a row's maximum;
- * backward recomputes the tiles from lse.
+ * backward recomputes the tiles from lse. Scores are kept in units of ln 2, so
+ * that their exponentials are powers of two.
  */
 #include "kernel/blas/blas_int.h"
 #include "kernel/blas/vector_int.h"
@@ -46,6 +47,11 @@ static struct head head_at(const dreambooth_attention *a, int64_t number)
     return head;
 }
 
+static float score_factor(const dreambooth_attention *a)
+{
+    return (float)((double)a->scale * LOG2_E);
+}
+
 /* How many keys from FIRST on, at most KEYS, QUERY sees. */
 static int64_t visible(const dreambooth_attention *a, int64_t query,
                        int64_t first, int64_t keys)
@@ -61,12 +67,12 @@ static int64_t key_end(const dreambooth_attention *a, int64_t end)
     return a->causal ? db_blas_smaller(end, a->key_length) : a->key_length;
 }
 
-/* out[queries, keys] = scale x z^T of two sets of head vectors */
-static void tile_product(const struct attention_work *work, float scale,
+/* out[queries, keys] = factor x z^T of two sets of head vectors */
+static void tile_product(const struct attention_work *work, float factor,
                          const float *x, int64_t queries, const float *z,
                          int64_t keys, float *out)
 {
-    db_blas_sgemm(0, 1, queries, keys, work->a->head_size, scale, x, work->row,
+    db_blas_sgemm(0, 1, queries, keys, work->a->head_size, factor, x, work->row,
                   z, work->row, 0.0f, out, keys);
 }
 
@@ -86,8 +92,8 @@ static float soften_row(float *s, int64_t seen, int64_t keys, float *maximum,
         return 1.0f;
     rise = db_maximum(s, seen);
     *maximum = rise > before ? rise : before;
-    rise = before == -INFINITY ? 0.0f : expf(before - *maximum);
-    *sum = *sum * (double)rise + db_exp_row(s, *maximum, seen);
+    rise = before == -INFINITY ? 0.0f : exp2f(before - *maximum);
+    *sum = *sum * (double)rise + db_exp2_row(s, *maximum, seen);
     return rise;
 }
 
@@ -115,7 +121,7 @@ static void forward_keys(const struct attention_work *work, struct head head,
     float *y = a->y + head.q + rows->first * work->row;
     int64_t r;
 
-    tile_product(work, a->scale, a->q + head.q + rows->first * work->row,
+    tile_product(work, score_factor(a), a->q + head.q + rows->first * work->row,
                  rows->count, a->k + head.k + first * work->row, keys, s);
     for (r = 0; r < rows->count; r++) {
         float factor =
@@ -155,7 +161,7 @@ static void forward_block(void *argument, int64_t index, int worker)
         scale_row(a->y + head.q + (rows.first + r) * work->row,
                   (float)(1.0 / rows.sum[r]), a->head_size);
         a->lse[head.number * a->query_length + rows.first + r] =
-            (float)((double)rows.maximum[r] + log(rows.sum[r]));
+            (float)((double)rows.maximum[r] * LN_2 + log(rows.sum[r]));
     }
 }
 
@@ -224,15 +230,17 @@ static void recompute(const struct attention_work *work, struct head head,
     const dreambooth_attention *a = work->a;
     const int64_t q = head.q + query * work->row;
     const int64_t k = head.k + key * work->row;
+    const float *lse = a->lse + head.number * a->query_length + query;
     int64_t r;
 
-    tile_product(work, a->scale, a->q + q, queries, a->k + k, keys, tile->p);
+    tile_product(work, score_factor(a), a->q + q, queries, a->k + k, keys,
+                 tile->p);
     tile_product(work, 1.0f, a->dy + q, queries, a->v + k, keys, tile->ds);
     for (r = 0; r < queries; r++) {
         int64_t seen = visible(a, query + r, key, keys);
         float *p = tile->p + r * keys;
 
-        db_exp_row(p, a->lse[head.number * a->query_length + query + r], seen);
+        db_exp2_row(p, (float)((double)lse[r] * LOG2_E), seen);
         memset(p + seen, 0, (size_t)(keys - seen) * sizeof(*p));
         score_gradient(tile->ds + r * keys, p, tile->d[r], a->scale, keys);
     }

@@ -7,6 +7,7 @@
 #include "kernel/device.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #ifdef DB_CBLAS_HEADER
 #include DB_CBLAS_HEADER
 #else
@@ -14,10 +15,12 @@
 #endif
 
 #define TILE_FLOPS 64e6
-#define FEW_TILES 16     /* as many as small products are divided into */
-#define LARGE_FLOPS 1e9  /* more tiles once they would be larger than this */
-#define LEAST_SIDE 128   /* of a tile that came from a division */
-#define SIDE_MULTIPLE 16 /* so that no tile ends inside a micro-kernel */
+#define MOST_TILES 16                 /* unless they would be too large */
+#define ENOUGH_TILES 8                /* not to make small ones of them */
+#define LEAST_AREA ((int64_t)1 << 15) /* of a tile that is not small */
+#define MOST_AREA ((int64_t)1 << 18)  /* so that it stays in the cache */
+#define LEAST_SIDE 128                /* of a tile that came from a division */
+#define SIDE_MULTIPLE 16              /* no tile ends inside a micro-kernel */
 #define INNER_PART ((int64_t)1 << 24) /* k in one call */
 
 int64_t db_blas_pieces(int64_t count, int64_t piece)
@@ -64,32 +67,44 @@ static int64_t half_side(int64_t side)
     return (side / 2 + SIDE_MULTIPLE - 1) / SIDE_MULTIPLE * SIDE_MULTIPLE;
 }
 
+/* Halves the longer side, or the other; false when both are short. */
+static bool halve(struct db_blas_tiles *t)
+{
+    const bool can_m = half_side(t->tile_m) >= LEAST_SIDE;
+    const bool can_n = half_side(t->tile_n) >= LEAST_SIDE;
+
+    if (can_m && (t->tile_m >= t->tile_n || !can_n))
+        t->tile_m = half_side(t->tile_m);
+    else if (can_n)
+        t->tile_n = half_side(t->tile_n);
+    return can_m || can_n;
+}
+
+/* Whether a division into COUNT tiles such as T is too coarse. */
+static bool is_coarse(const struct db_blas_tiles *t, int64_t count,
+                      double flops)
+{
+    const int64_t area = t->tile_m * t->tile_n;
+
+    if (area > MOST_AREA)
+        return true;
+    if (count >= ENOUGH_TILES && area < 2 * LEAST_AREA)
+        return false;
+    return count < MOST_TILES && (double)count < flops / TILE_FLOPS;
+}
+
 struct db_blas_tiles db_blas_divide(int64_t m, int64_t n, int64_t k,
                                     int64_t max_m)
 {
     const double flops = 2.0 * (double)m * (double)n * (double)k;
-    double wanted = flops / TILE_FLOPS;
     struct db_blas_tiles t = {m, n, 1, 1};
 
-    if (wanted > FEW_TILES)
-        wanted = FEW_TILES;
-    if (wanted < flops / LARGE_FLOPS)
-        wanted = flops / LARGE_FLOPS;
     while (t.tile_m > max_m)
         t.tile_m = half_side(t.tile_m);
-    while ((double)(db_blas_pieces(m, t.tile_m) * db_blas_pieces(n, t.tile_n)) <
-           wanted) {
-        if (t.tile_m >= t.tile_n && half_side(t.tile_m) >= LEAST_SIDE)
-            t.tile_m = half_side(t.tile_m);
-        else if (half_side(t.tile_n) >= LEAST_SIDE)
-            t.tile_n = half_side(t.tile_n);
-        else if (half_side(t.tile_m) >= LEAST_SIDE)
-            t.tile_m = half_side(t.tile_m);
-        else
-            break;
-    }
-    t.count_m = db_blas_pieces(m, t.tile_m);
-    t.count_n = db_blas_pieces(n, t.tile_n);
+    do {
+        t.count_m = db_blas_pieces(m, t.tile_m);
+        t.count_n = db_blas_pieces(n, t.tile_n);
+    } while (is_coarse(&t, t.count_m * t.count_n, flops) && halve(&t));
     return t;
 }
 

@@ -13,6 +13,16 @@ static int64_t rows_of_task(const dreambooth_softmax *a)
     return db_blas_larger(1, DB_BLAS_TASK / db_blas_larger(a->columns, 1));
 }
 
+/* y = (x - maximum) / ln 2 */
+static void lower_row(const float *restrict x, float maximum, int64_t count,
+                      float *restrict y)
+{
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        y[i] = (x[i] - maximum) * (float)LOG2_E;
+}
+
 static void scale_row(float *restrict y, float factor, int64_t count)
 {
     int64_t i;
@@ -33,11 +43,9 @@ static void forward_rows(void *argument, int64_t index, int worker)
         const float *x = a->x + r * a->columns;
         float *y = a->y + r * a->columns;
 
-        double sum;
-
-        memcpy(y, x, (size_t)a->columns * sizeof(float));
-        sum = db_exp_row(y, db_maximum(x, a->columns), a->columns);
-        scale_row(y, (float)(1.0 / sum), a->columns);
+        lower_row(x, db_maximum(x, a->columns), a->columns, y);
+        scale_row(y, (float)(1.0 / db_exp2_row(y, 0.0f, a->columns)),
+                  a->columns);
     }
 }
 

@@ -12,9 +12,47 @@
 
 #include "kernel/blas/blas_int.h"
 
+#define LOG2_E 1.44269504088896340736
+#define LN_2 0.69314718055994530942
+
 /* So many that compilers see a loop in them rather than a list. */
 #define WIDE_LANES 32
 #define PART_OF_SUM 1024
+
+static inline uint32_t db_bits(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+static inline float db_float(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
+/* condition ? a : b for a condition of 0 or 1, by masks: a compiler that sees a
+ * branch computes what follows it twice. */
+static inline float db_choose(int condition, float a, float b)
+{
+    uint32_t mask = 0u - (uint32_t)condition;
+
+    return db_float((db_bits(a) & mask) | (db_bits(b) & ~mask));
+}
+
+static inline float db_at_least(float x, float bound)
+{
+    return db_choose(x < bound, bound, x);
+}
+
+static inline float db_at_most(float x, float bound)
+{
+    return db_choose(x > bound, bound, x);
+}
 
 /*
  * e^x = 2^n e^r with |r| <= ln 2 / 2 and e^r = 1 + r + r^2 q(r), to 3e-9.
@@ -24,15 +62,12 @@
 static inline float db_exp(float x)
 {
     const float round = 12582912.0f;
-    float clamped = x < -88.3f ? -88.3f : x;
+    float clamped = db_at_most(db_at_least(x, -88.3f), 88.7f);
     float sum;
     float n;
     float r;
     float q;
-    float scale;
-    uint32_t bits;
 
-    clamped = clamped > 88.7f ? 88.7f : clamped;
     sum = clamped * 1.44269504f + round;
     n = sum - round;
     r = clamped - n * 0.693359375f;
@@ -42,10 +77,26 @@ static inline float db_exp(float x)
     q = q * r + 4.16683958e-2f;
     q = q * r + 1.66665200e-1f;
     q = q * r + 4.99999934e-1f;
-    memcpy(&bits, &sum, sizeof(bits));
-    bits = (bits << 23) + 0x3f800000u;
-    memcpy(&scale, &bits, sizeof(scale));
-    return (1.0f + (r + r * r * q)) * scale;
+    return (1.0f + (r + r * r * q)) *
+           db_float((db_bits(sum) << 23) + 0x3f800000u);
+}
+
+/* 2^x for x of 1 or less, as 1 + r q(r) times a power of two, to 1e-7; 0 below
+ * -126.5. Scores that are kept in units of ln 2 need nothing more. */
+static inline float db_exp2(float x)
+{
+    const float round = 12582912.0f;
+    float bounded = db_at_least(x, -127.0f);
+    float sum = bounded + round;
+    float r = bounded - (sum - round);
+    float q;
+
+    q = 1.32645875e-3f;
+    q = q * r + 9.67161923e-3f;
+    q = q * r + 5.55073504e-2f;
+    q = q * r + 2.40222405e-1f;
+    q = q * r + 6.93146976e-1f;
+    return (1.0f + r * q) * db_float((db_bits(sum) << 23) + 0x3f800000u);
 }
 
 /*
@@ -54,7 +105,7 @@ static inline float db_exp(float x)
  */
 static inline float db_normal(float x, float *density)
 {
-    float z = (x < 0.0f ? -x : x) * 0.707106781f;
+    float z = db_float(db_bits(x) & 0x7fffffffu) * 0.707106781f;
     float t = 1.0f / (1.0f + 0.4f * z);
     float e = db_exp(-0.5f * x * x);
     float q;
@@ -71,7 +122,7 @@ static inline float db_normal(float x, float *density)
     q = q * t + 2.25634235e-1f;
     tail = 0.5f * t * q * e;
     *density = e;
-    return x < 0.0f ? tail : 1.0f - tail;
+    return db_choose(x < 0.0f, tail, 1.0f - tail);
 }
 
 static inline float db_maximum(const float *x, int64_t count)
@@ -86,8 +137,8 @@ static inline float db_maximum(const float *x, int64_t count)
     for (i = 0; i + WIDE_LANES <= count; i += WIDE_LANES)
         for (l = 0; l < WIDE_LANES; l++)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (; i < count; i++)
-        maximum = x[i] > maximum ? x[i] : maximum;
+    for (l = 0; i < count; i++, l++)
+        lane[l] = x[i] > lane[l] ? x[i] : lane[l];
     for (l = 0; l < WIDE_LANES; l++)
         maximum = lane[l] > maximum ? lane[l] : maximum;
     return maximum;
@@ -127,9 +178,25 @@ static inline double db_dot(const float *x, const float *y, int64_t count)
     return db_add_lanes(lane);
 }
 
-/* s = exp(s - shift). Returns the sum: parts in float, and of these in double.
+/* The end of a row, shorter than the lanes, filled up with 2^-200 = 0. */
+static inline double db_exp2_rest(float *restrict s, float shift, int64_t count)
+{
+    float lane[WIDE_LANES];
+    int l;
+
+    for (l = 0; l < WIDE_LANES; l++)
+        lane[l] = shift - 200.0f;
+    memcpy(lane, s, (size_t)count * sizeof(float));
+    for (l = 0; l < WIDE_LANES; l++)
+        lane[l] = db_exp2(lane[l] - shift);
+    memcpy(s, lane, (size_t)count * sizeof(float));
+    return db_sum(lane, WIDE_LANES);
+}
+
+/* s = 2^(s - shift) for a shift that is the maximum, or nearly. Returns the
+ * sum: parts in float, and of these in double.
  */
-static inline double db_exp_row(float *restrict s, float shift, int64_t count)
+static inline double db_exp2_row(float *restrict s, float shift, int64_t count)
 {
     double sum = 0.0;
     int64_t i = 0;
@@ -141,18 +208,14 @@ static inline double db_exp_row(float *restrict s, float shift, int64_t count)
 
         for (; i + WIDE_LANES <= end; i += WIDE_LANES)
             for (l = 0; l < WIDE_LANES; l++) {
-                float e = db_exp(s[i + l] - shift);
+                float e = db_exp2(s[i + l] - shift);
 
                 s[i + l] = e;
                 lane[l] += e;
             }
         sum += db_sum(lane, WIDE_LANES);
     }
-    for (; i < count; i++) {
-        s[i] = db_exp(s[i] - shift);
-        sum += (double)s[i];
-    }
-    return sum;
+    return i < count ? sum + db_exp2_rest(s + i, shift, count - i) : sum;
 }
 
 #endif
