@@ -15,6 +15,7 @@
 #include "text/bpe.h"
 #include "text/clean.h"
 #include "text/split.h"
+#include "text/tokenizer_int.h"
 
 #define DEFAULT_MODEL_LENGTH 77
 #define LONGEST_MODEL_LENGTH 1000000
@@ -308,7 +309,8 @@ static int read_stream(struct db_env *env, FILE *stream, const char *path,
     return DREAMBOOTH_OK;
 }
 
-static int read_file(struct db_env *env, const char *folder, bool optional,
+/* A missing file is no error: its bytes stay NULL. */
+static int read_file(struct db_env *env, const char *folder,
                      struct db_text_file *file)
 {
     char *path = db_format(env, "%s/%s", folder, file->name);
@@ -318,7 +320,7 @@ static int read_file(struct db_env *env, const char *folder, bool optional,
     if (path == NULL)
         return env->error_status;
     stream = fopen(path, "rb");
-    if (stream == NULL && optional && errno == ENOENT)
+    if (stream == NULL && errno == ENOENT)
         status = DREAMBOOTH_OK;
     else if (stream == NULL)
         status = db_fail_errno(env, errno, "cannot open %s", path);
@@ -330,6 +332,33 @@ static int read_file(struct db_env *env, const char *folder, bool optional,
     return status;
 }
 
+/* Where vocab.json or merges.txt is missing, tokenizer.json stands in for both
+ * of them. */
+static int read_fast_file(struct db_tokenizer *tokenizer, const char *folder)
+{
+    struct db_text_file fast = {"tokenizer.json", NULL, 0};
+    struct db_text_file *files = tokenizer->files;
+    struct db_env *env = tokenizer->env;
+    int status;
+
+    if (files[VOCAB].bytes != NULL && files[MERGES].bytes != NULL)
+        return DREAMBOOTH_OK;
+    status = read_file(env, folder, &fast);
+    if (status < 0)
+        return status;
+    if (fast.bytes == NULL)
+        return db_fail(env, DREAMBOOTH_ENOTFOUND,
+                       "%s has neither vocab.json and merges.txt nor "
+                       "tokenizer.json",
+                       folder);
+    db_free(env, files[VOCAB].bytes);
+    db_free(env, files[MERGES].bytes);
+    files[VOCAB].bytes = files[MERGES].bytes = NULL;
+    status = db_tokenizer_convert(env, &fast, &files[VOCAB], &files[MERGES]);
+    db_free(env, fast.bytes);
+    return status < 0 ? db_fail_prefix(env, status, "%s", folder) : status;
+}
+
 int db_tokenizer_open(struct db_env *env, const char *folder,
                       struct db_tokenizer **out)
 {
@@ -339,8 +368,9 @@ int db_tokenizer_open(struct db_env *env, const char *folder,
     if (tokenizer == NULL)
         return env->error_status;
     for (i = 0; i < FILE_COUNT && status == DREAMBOOTH_OK; i++)
-        status = read_file(env, folder, i == CONFIG || i == SPECIAL,
-                           &tokenizer->files[i]);
+        status = read_file(env, folder, &tokenizer->files[i]);
+    if (status == DREAMBOOTH_OK)
+        status = read_fast_file(tokenizer, folder);
     if (status < 0)
         goto fail;
     status = make_sense(tokenizer);

@@ -31,7 +31,9 @@ struct db_truncation {
  * Reads vocab.json and merges.txt of a folder, and, where they exist,
  * tokenizer_config.json and special_tokens_map.json: names of the start, end,
  * padding and unknown tokens, and the model's length. Without them these are
- * CLIP's: <|startoftext|>, <|endoftext|> for the other three, and 77.
+ * CLIP's: <|startoftext|>, <|endoftext|> for the other three, and 77. A
+ * folder with a tokenizer.json alone, as newer transformers write it, is read
+ * as if it held the first two.
  *
  * ENOTFOUND, EIO; EFORMAT where a file is damaged or names a token that the
  * vocabulary lacks.

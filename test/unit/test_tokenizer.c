@@ -7,7 +7,7 @@
 #include "text/html.h"
 #include "text/prompt.h"
 #include "text/split.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_int.h"
 #include "vocabulary.h"
 
 static const char *const words[] = {
@@ -524,6 +524,112 @@ START_TEST(folders)
 }
 END_TEST
 
+/* The one-file form; MERGE is how a merge is written. To be freed. */
+static char *one_file(const char *head, const char *merge)
+{
+    char *text;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+
+    ck_assert_ptr_nonnull(stream);
+    fprintf(stream, "{%s\"vocab\": %s, \"merges\": [", head,
+            vocabulary->vocab_json);
+    for (int i = 0; i < vocabulary->merge_count; i++) {
+        fputs(i == 0 ? "" : ", ", stream);
+        fprintf(stream, merge, vocabulary->merges[i][0],
+                vocabulary->merges[i][1]);
+    }
+    fputs("]}}", stream);
+    fclose(stream);
+    return text;
+}
+
+#define ADDED                                                                  \
+    "\"added_tokens\": [{\"id\": 3, \"content\": \"$\"}, {\"id\": %d, "        \
+    "\"content\": \"<new>\"}],"
+#define MODEL                                                                  \
+    "\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", "
+
+static int open_one_file(const char *text, size_t length)
+{
+    struct db_text_file fast = {"tokenizer.json", NULL, length};
+    struct db_text_file vocab = {"vocab.json", NULL, 0};
+    struct db_text_file merges = {"merges.txt", NULL, 0};
+    int status;
+
+    fast.bytes = malloc(length + 1); /* so that reading beyond it shows */
+    ck_assert_ptr_nonnull(fast.bytes);
+    memcpy(fast.bytes, text, length);
+    status = db_tokenizer_convert(&env, &fast, &vocab, &merges);
+    free(fast.bytes);
+    if (status == 0)
+        status =
+            open_pair(vocab.bytes, vocab.length, merges.bytes, merges.length);
+    db_free(&env, vocab.bytes);
+    db_free(&env, merges.bytes);
+    return status;
+}
+
+START_TEST(one_file_form)
+{
+    static const char *const merges[] = {"\"%s %s\"", "[\"%s\", \"%s\"]"};
+    char folder[UNIT_PATH_MAX], path[UNIT_PATH_MAX], head[256], *text, *saved;
+    struct db_tokenizer *other;
+    size_t size;
+
+    snprintf(head, sizeof(head), ADDED MODEL, vocabulary->count);
+    for (size_t i = 0; i < DB_COUNT(merges); i++) {
+        text = one_file(head, merges[i]);
+        unit_directory_new(folder);
+        unit_path(path, folder, "tokenizer.json");
+        unit_write_file(path, text, strlen(text));
+        ck_assert_int_eq(db_tokenizer_open(&env, folder, &other), 0);
+        ck_assert_uint_eq(db_tokenizer_vocabulary_size(other),
+                          (size_t)vocabulary->count + 1);
+        ck_assert_int_eq(db_tokenizer_save(other, folder), 0);
+        saved = unit_read_file(unit_path(path, folder, "merges.txt"), &size);
+        ck_assert_str_eq(saved, vocabulary->merges_txt);
+        db_tokenizer_free(other);
+        unit_directory_free(folder);
+        free(saved);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(damaged_one_file_form)
+{
+    static const char *const heads[] = {
+        "\"model\": {\"type\": \"BPE\", ",
+        "\"model\": {\"type\": \"Unigram\", \"end_of_word_suffix\": "
+        "\"</w>\", ",
+    };
+    char *text = one_file(MODEL, "[\"%s\", \"%s\"]"), *other;
+    size_t length = strlen(text), step = unit_is_quick() ? 211 : 5;
+
+    ck_assert_int_eq(open_one_file(text, length), 0);
+    for (size_t i = 0; i < length; i += step)
+        ck_assert_int_eq(open_one_file(text, i), DREAMBOOTH_EFORMAT);
+    for (size_t i = 0; i < length * 8; i += step) {
+        text[i / 8] ^= (char)(1 << i % 8);
+        open_one_file(text, length);
+        text[i / 8] ^= (char)(1 << i % 8);
+    }
+    free(text);
+    for (size_t i = 0; i < DB_COUNT(heads); i++) {
+        other = one_file(heads[i], "\"%s %s\"");
+        ck_assert_int_eq(open_one_file(other, strlen(other)),
+                         DREAMBOOTH_EUNSUPPORTED);
+        free(other);
+    }
+    other = one_file(MODEL, "[\"%s\", 3, \"%s\"]");
+    ck_assert_int_eq(open_one_file(other, strlen(other)), DREAMBOOTH_EFORMAT);
+    free(other);
+    ck_assert_int_eq(open_one_file("{}", 2), DREAMBOOTH_EFORMAT);
+    ck_assert_int_eq(open_one_file("[]", 2), DREAMBOOTH_EFORMAT);
+}
+END_TEST
+
 START_TEST(place_holder)
 {
     char *prompt;
@@ -619,6 +725,27 @@ START_TEST(failing_memory)
 }
 END_TEST
 
+START_TEST(failing_memory_in_one_file)
+{
+    struct scarce scarce = {0};
+    db_resize_function *usual = env.resize;
+    uint64_t live = env.live_bytes;
+    char *text = one_file(MODEL, "[\"%s\", \"%s\"]");
+    int status = DREAMBOOTH_ENOMEM;
+
+    for (long n = 0; status != 0; n++) {
+        scarce.left = n;
+        env.resize = scarce_resize;
+        env.resize_user = &scarce;
+        status = open_one_file(text, strlen(text));
+        env.resize = usual;
+        ck_assert(status == 0 || status == DREAMBOOTH_ENOMEM);
+        ck_assert_uint_eq(env.live_bytes, live);
+    }
+    free(text);
+}
+END_TEST
+
 static void add(Suite *suite, const char *name, const TTest *test)
 {
     TCase *test_case = tcase_create(name);
@@ -649,8 +776,11 @@ static Suite *tokenizer_suite(void)
     add(suite, "cut files", cut_files);
     add(suite, "flipped bits", flipped_bits);
     add(suite, "folders", folders);
+    add(suite, "one-file form", one_file_form);
+    add(suite, "damaged one-file form", damaged_one_file_form);
     add(suite, "place holder", place_holder);
     add(suite, "failing memory", failing_memory);
+    add(suite, "failing memory, one file", failing_memory_in_one_file);
     return suite;
 }
 
