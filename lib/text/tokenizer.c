@@ -359,6 +359,20 @@ static int read_fast_file(struct db_tokenizer *tokenizer, const char *folder)
     return status < 0 ? db_fail_prefix(env, status, "%s", folder) : status;
 }
 
+/* Tokens that a textual inversion left behind are not read; that is said. */
+static int note_added_tokens(struct db_env *env, const char *folder)
+{
+    struct db_text_file added = {"added_tokens.json", NULL, 0};
+    int status = read_file(env, folder, &added);
+
+    if (added.bytes != NULL)
+        db_log(env, DB_LOG_WARNING,
+               "%s/%s is not used: its tokens mean nothing in prompts here",
+               folder, added.name);
+    db_free(env, added.bytes);
+    return status;
+}
+
 int db_tokenizer_open(struct db_env *env, const char *folder,
                       struct db_tokenizer **out)
 {
@@ -371,6 +385,8 @@ int db_tokenizer_open(struct db_env *env, const char *folder,
         status = read_file(env, folder, &tokenizer->files[i]);
     if (status == DREAMBOOTH_OK)
         status = read_fast_file(tokenizer, folder);
+    if (status == DREAMBOOTH_OK)
+        status = note_added_tokens(env, folder);
     if (status < 0)
         goto fail;
     status = make_sense(tokenizer);

@@ -630,6 +630,30 @@ START_TEST(damaged_one_file_form)
 }
 END_TEST
 
+static void count_warnings(void *user, int level, const char *text)
+{
+    if (level == DB_LOG_WARNING && strstr(text, "added_tokens.json") != NULL)
+        *(int *)user += 1;
+}
+
+START_TEST(added_tokens)
+{
+    char folder[UNIT_PATH_MAX], path[UNIT_PATH_MAX];
+    struct db_tokenizer *other;
+    int warnings = 0;
+
+    unit_directory_new(folder);
+    ck_assert_int_eq(db_tokenizer_save(tokenizer, folder), 0);
+    unit_write_file(unit_path(path, folder, "added_tokens.json"), "{}", 2);
+    env.log = count_warnings;
+    env.log_user = &warnings;
+    ck_assert_int_eq(db_tokenizer_open(&env, folder, &other), 0);
+    ck_assert_int_eq(warnings, 1);
+    db_tokenizer_free(other);
+    unit_directory_free(folder);
+}
+END_TEST
+
 START_TEST(place_holder)
 {
     char *prompt;
@@ -778,6 +802,7 @@ static Suite *tokenizer_suite(void)
     add(suite, "folders", folders);
     add(suite, "one-file form", one_file_form);
     add(suite, "damaged one-file form", damaged_one_file_form);
+    add(suite, "added tokens", added_tokens);
     add(suite, "place holder", place_holder);
     add(suite, "failing memory", failing_memory);
     add(suite, "failing memory, one file", failing_memory_in_one_file);
