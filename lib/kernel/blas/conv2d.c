@@ -25,7 +25,7 @@
 #define BLOCK_ROWS 512     /* pixels of a patch block */
 #define BLOCK_COLUMNS 1024 /* values of a patch laid out at a time */
 #define MAX_ROWS 1024      /* pixels of a tile of dx */
-#define MAX_PATCHES ((int64_t)8 << 20) /* floats of all patches of dx */
+#define MAX_PATCHES ((int64_t)6 << 20) /* floats of all patches of dx */
 
 struct conv_work {
     const dreambooth_conv2d *c;
