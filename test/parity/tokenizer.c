@@ -64,16 +64,37 @@ static const char *text_of(const json_t *line, const char *key, size_t *length)
     return json_string_value(text);
 }
 
-static bool same_ids(const json_t *want, const int32_t *ids, size_t count)
+/* What differs, as JSON, so that any character can be seen. */
+static void tell_difference(struct parity *p, const json_t *line, int number)
 {
-    size_t i;
+    char *text = json_dumps(json_object_get(line, "text"),
+                            JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 
-    if (json_array_size(want) != count)
-        return false;
-    for (i = 0; i < count; i++)
-        if (json_integer_value(json_array_get(want, i)) != ids[i])
-            return false;
-    return true;
+    parity_fail(p, "line %d: other ids for %.200s", number,
+                text == NULL ? "?" : text);
+    free(text);
+}
+
+/* The ids under KEY against those that came out; a difference is told by its
+ * line and text. */
+static void compare_ids(struct parity *p, const json_t *line, const char *key,
+                        int number, const int32_t *ids, size_t count)
+{
+    const json_t *list = json_object_get(line, key);
+    size_t wanted = json_array_size(list), i;
+    int32_t *want = calloc(wanted + 1, sizeof(*want));
+
+    if (want == NULL) {
+        parity_fail(p, "line %d: no memory", number);
+        return;
+    }
+    for (i = 0; i < wanted; i++)
+        want[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    if (wanted != count || memcmp(want, ids, count * sizeof(*ids)) != 0)
+        tell_difference(p, line, number);
+    else
+        parity_compare_bytes(p, key, ids, want, count * sizeof(*ids));
+    free(want);
 }
 
 struct strings {
@@ -82,7 +103,6 @@ struct strings {
     struct category categories[MOST_CATEGORIES];
     size_t category_count;
     const char *wanted; /* category */
-    size_t different;
 };
 
 static bool list_category(void *user, const json_t *line, int number)
@@ -108,18 +128,6 @@ static bool list_category(void *user, const json_t *line, int number)
     return true;
 }
 
-/* What differs, as JSON, so that any character can be seen. */
-static void tell_difference(struct parity *p, const json_t *line,
-                            const char *key, int number)
-{
-    char *text = json_dumps(json_object_get(line, key),
-                            JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-
-    parity_fail(p, "line %d: other ids for %.200s", number,
-                text == NULL ? "?" : text);
-    free(text);
-}
-
 static bool compare_string(void *user, const json_t *line, int number)
 {
     struct strings *strings = user;
@@ -136,10 +144,7 @@ static bool compare_string(void *user, const json_t *line, int number)
                     text == NULL ? "no text" : strings->p->env->error_text);
         return true;
     }
-    if (!same_ids(json_object_get(line, "ids_openai"), ids, count)) {
-        strings->different++;
-        tell_difference(strings->p, line, "text", number);
-    }
+    compare_ids(strings->p, line, "ids_openai", number, ids, count);
     db_free(strings->p->env, ids);
     return true;
 }
@@ -156,7 +161,6 @@ static void run_strings(struct parity *p, const struct db_tokenizer *tokenizer)
     }
     for (i = 0; i < strings.category_count; i++) {
         strings.wanted = strings.categories[i].name;
-        strings.different = 0;
         parity_begin(p, "tokenizer/strings %s (%zu strings)", strings.wanted,
                      strings.categories[i].strings);
         each_line(p, "strings.jsonl", compare_string, &strings);
@@ -195,8 +199,7 @@ static bool compare_padded(void *user, const json_t *line, int number)
 {
     struct padded *padded = user;
     struct db_truncation truncation = {0, NULL};
-    const json_t *want = json_object_get(line, padded->key);
-    size_t length, room = json_array_size(want);
+    size_t length, room = json_array_size(json_object_get(line, padded->key));
     const char *text = text_of(line, "text", &length);
     int32_t *ids = calloc(room + 1, sizeof(*ids));
 
@@ -206,11 +209,11 @@ static bool compare_padded(void *user, const json_t *line, int number)
                                        ids, &truncation) < 0)
             parity_fail(padded->p, "line %d: %s", number,
                         padded->p->env->error_text);
-        else if (!same_ids(want, ids, room))
-            tell_difference(padded->p, line, "text", number);
         else if (truncation.dropped != overflow(line, room))
             parity_fail(padded->p, "line %d: %zu tokens dropped", number,
                         truncation.dropped);
+        else
+            compare_ids(padded->p, line, padded->key, number, ids, room);
     }
     db_free(padded->p->env, truncation.text);
     free(ids);
@@ -252,6 +255,8 @@ static void run_tokens(struct parity *p, const struct db_tokenizer *tokenizer)
                         token == NULL ? "no token" : token, line);
         else if (db_tokenizer_find(tokenizer, line, &found) < 0 || found != id)
             parity_fail(p, "%s is not found as id %d", line, (int)id);
+        else
+            parity_compare_bytes(p, "token", token, line, strlen(line));
         id++;
     }
     if ((size_t)id != db_tokenizer_vocabulary_size(tokenizer))
@@ -281,6 +286,9 @@ static bool compare_word(void *user, const json_t *line, int number)
                     whole ? "a candidate" : "no candidate");
         return false;
     }
+    if (whole)
+        parity_compare_bytes(words->p, "id", &words->ids[words->at - 1], &id,
+                             sizeof(id));
     return true;
 }
 
