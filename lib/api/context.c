@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The context handle: an environment with its threads and kernels. Threads
+ * start with the first model, so that options can be set before.
+ */
+#include "api/handle_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIELD(name) offsetof(struct db_context_settings, name)
+
+static const struct db_option rows[] = {
+    {.name = "threads",
+     .type = DB_OPTION_INTEGER,
+     .offset = FIELD(threads),
+     .default_text = "1",
+     .minimum = 0,
+     .maximum = 1024,
+     .placeholder = "N",
+     .help = "threads of our own, beside the BLAS's; 0: one a processor"},
+    {.name = "backend",
+     .type = DB_OPTION_TEXT,
+     .offset = FIELD(backend),
+     .default_text = "blas",
+     .placeholder = "NAME",
+     .help = "compute kernels: blas, reference, or one that was added",
+     .flags = DB_OPTION_ADVANCED},
+    {.name = "memory-limit",
+     .type = DB_OPTION_INTEGER,
+     .offset = FIELD(memory_limit),
+     .default_text = "0",
+     .minimum = 0,
+     .maximum = 9e15,
+     .placeholder = "BYTES",
+     .unit = "bytes",
+     .help = "the most memory to use; 0: no limit"},
+};
+
+const struct db_option_table db_context_options = {
+    .handle = "a context", .rows = rows, .count = DB_COUNT(rows)};
+
+struct memory_facts {
+    uint64_t live, peak;
+};
+
+static const struct db_fact facts[] = {
+    {"memory.live", DB_FACT_SIZE, offsetof(struct memory_facts, live)},
+    {"memory.peak", DB_FACT_SIZE, offsetof(struct memory_facts, peak)},
+};
+
+static void *standard_resize(void *user, void *pointer, size_t size)
+{
+    (void)user;
+    if (size == 0) {
+        free(pointer);
+        return NULL;
+    }
+    return realloc(pointer, size);
+}
+
+int dreambooth_context_new(dreambooth_context **out)
+{
+    return dreambooth_context_new_with_allocator(out, standard_resize, NULL);
+}
+
+int dreambooth_context_new_with_allocator(dreambooth_context **out,
+                                          dreambooth_resize_function *resize,
+                                          void *user)
+{
+    dreambooth_context *context;
+    int status;
+
+    if (out == NULL || resize == NULL)
+        return DREAMBOOTH_EINVAL;
+    context = resize(user, NULL, sizeof(*context));
+    if (context == NULL)
+        return DREAMBOOTH_ENOMEM;
+    memset(context, 0, sizeof(*context));
+    db_env_init(&context->env);
+    context->env.resize = resize;
+    context->env.resize_user = user;
+    status =
+        db_options_init(&context->env, &db_context_options, &context->settings);
+    if (status != DREAMBOOTH_OK) {
+        resize(user, context, 0);
+        return status;
+    }
+    *out = context;
+    return DREAMBOOTH_OK;
+}
+
+void dreambooth_context_free(dreambooth_context *context)
+{
+    struct db_backend_entry *entry;
+
+    if (context == NULL)
+        return;
+    db_pool_free(context->pool);
+    while ((entry = context->backends) != NULL) {
+        context->backends = entry->next;
+        db_free(&context->env, entry->name);
+        db_free(&context->env, entry);
+    }
+    db_options_release(&context->env, &db_context_options, &context->settings);
+    db_free(&context->env, context->text);
+    context->env.resize(context->env.resize_user, context, 0);
+}
+
+/* What must hold before an option can change, and what follows from it. */
+static int check_change(dreambooth_context *context, const char *name)
+{
+    if (context->models > 0 &&
+        (strcmp(name, "threads") == 0 || strcmp(name, "backend") == 0))
+        return db_fail(&context->env, DREAMBOOTH_ESTATE,
+                       "\"%s\" cannot change while the context has models",
+                       name);
+    return DREAMBOOTH_OK;
+}
+
+static void apply(dreambooth_context *context)
+{
+    context->env.limit_bytes = (uint64_t)context->settings.memory_limit;
+    if (context->models == 0) {
+        db_pool_free(context->pool);
+        context->pool = NULL;
+    }
+}
+
+int dreambooth_context_set(dreambooth_context *context, const char *name,
+                           const char *value)
+{
+    int status = check_change(context, name);
+
+    if (status == DREAMBOOTH_OK && strcmp(name, "backend") == 0 &&
+        (value == NULL || db_context_backend(context, value) == NULL))
+        status = db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
+                         "there is no backend \"%s\"; there are blas, "
+                         "reference and those that the program has added",
+                         value == NULL ? "" : value);
+    if (status == DREAMBOOTH_OK)
+        status = db_options_set(&context->env, &db_context_options,
+                                &context->settings, name, value);
+    if (status == DREAMBOOTH_OK)
+        apply(context);
+    return status;
+}
+
+int dreambooth_context_set_integer(dreambooth_context *context,
+                                   const char *name, int64_t value)
+{
+    int status = check_change(context, name);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_options_set_integer(&context->env, &db_context_options,
+                                        &context->settings, name, value);
+    if (status == DREAMBOOTH_OK)
+        apply(context);
+    return status;
+}
+
+static struct db_subject subject_of(dreambooth_context *context,
+                                    struct memory_facts *memory)
+{
+    memory->live = atomic_load(&context->env.live_bytes);
+    memory->peak = atomic_load(&context->env.peak_bytes);
+    return (struct db_subject){.env = &context->env,
+                               .facts = facts,
+                               .fact_count = DB_COUNT(facts),
+                               .fact_base = memory,
+                               .table = &db_context_options,
+                               .settings = &context->settings};
+}
+
+int dreambooth_context_get_text(dreambooth_context *context, const char *name,
+                                const char **out)
+{
+    struct memory_facts memory;
+    struct db_subject subject = subject_of(context, &memory);
+
+    return db_subject_text(&subject, name, &context->text, out);
+}
+
+int dreambooth_context_get_integer(dreambooth_context *context,
+                                   const char *name, int64_t *out)
+{
+    struct memory_facts memory;
+    struct db_subject subject = subject_of(context, &memory);
+
+    return db_subject_integer(&subject, name, out);
+}
+
+void dreambooth_context_set_log(dreambooth_context *context,
+                                dreambooth_log_function *log, void *user)
+{
+    context->env.log = log;
+    context->env.log_user = user;
+}
+
+void dreambooth_context_set_progress(dreambooth_context *context,
+                                     dreambooth_progress_function *progress,
+                                     void *user)
+{
+    context->progress = progress;
+    context->progress_user = user;
+}
+
+void dreambooth_context_cancel(dreambooth_context *context)
+{
+    atomic_store(&context->env.cancelled, 1);
+}
+
+void dreambooth_context_clear_cancel(dreambooth_context *context)
+{
+    atomic_store(&context->env.cancelled, 0);
+}
+
+const char *dreambooth_context_error(const dreambooth_context *context)
+{
+    return context->env.error_text;
+}
+
+void db_context_progress(struct dreambooth_context *context, const char *stage,
+                         int64_t done, int64_t total)
+{
+    if (context->progress != NULL)
+        context->progress(context->progress_user, stage, done, total);
+}
+
+int db_context_device(struct dreambooth_context *context,
+                      struct db_device *device)
+{
+    int64_t threads = context->settings.threads;
+    int status;
+
+    if (threads == 0)
+        threads = sysconf(_SC_NPROCESSORS_ONLN);
+    if (context->pool == NULL) {
+        status = db_pool_new(&context->env, threads < 1 ? 1 : (int)threads,
+                             &context->pool);
+        if (status != DREAMBOOTH_OK)
+            return status;
+    }
+    db_device_init(device, &context->env, context->pool,
+                   db_context_backend(context, context->settings.backend));
+    return DREAMBOOTH_OK;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The structs behind the public handles, and what they share: each handle is
+ * its settings with their option table, its facts, and a part of the library.
+ */
+#ifndef DB_API_HANDLE_INT_H
+#define DB_API_HANDLE_INT_H
+
+#include "base/option.h"
+#include "dreambooth/backend.h"
+#include "dreambooth/dreambooth.h"
+#include "file/image.h"
+#include "kernel/device.h"
+#include "model/pipeline.h"
+
+struct db_context_settings {
+    int64_t threads;
+    char *backend;
+    int64_t memory_limit;
+};
+
+struct db_backend_entry {
+    struct db_backend_entry *next;
+    dreambooth_backend table;
+    char *name;
+};
+
+struct dreambooth_context {
+    struct db_env env;
+    struct db_context_settings settings;
+    struct db_pool *pool;              /* made with the first model */
+    struct db_backend_entry *backends; /* those that were added */
+    int64_t models;
+    dreambooth_progress_function *progress;
+    void *progress_user;
+    char *text; /* what the last get_text() gave */
+};
+
+struct dreambooth_image {
+    struct db_env *env;
+    struct db_image *image;
+};
+
+/* A part of a described file or folder. */
+struct db_model_part {
+    char *name;
+    struct db_part_facts facts;
+};
+
+struct dreambooth_model {
+    struct dreambooth_context *context;
+    struct db_pipeline *pipeline; /* NULL for a single file */
+    struct db_device device;
+    struct db_model_part parts[DB_PARTS];
+    int64_t part_count;
+    bool described; /* without the weights' values */
+    char *path;
+    char *text;
+};
+
+struct dreambooth_tokenizer {
+    struct dreambooth_context *context;
+    struct db_tokenizer *tokenizer;
+};
+
+extern const struct db_option_table db_context_options;
+extern const struct db_option_table db_identifier_option_table;
+
+/* A fact: a name, and where its number lies in a struct. */
+enum db_fact_type { DB_FACT_INTEGER, DB_FACT_SIZE, DB_FACT_REAL, DB_FACT_BOOL };
+
+struct db_fact {
+    const char *name;
+    enum db_fact_type type; /* int64_t, uint64_t, double, bool */
+    size_t offset;
+};
+
+/* Facts in a struct, and options in settings: what a handle can be asked. */
+struct db_subject {
+    struct db_env *env;
+    const struct db_fact *facts;
+    size_t fact_count;
+    const void *fact_base; /* NULL: there are no facts yet, ESTATE */
+    const struct db_option_table *table;
+    const void *settings;
+};
+
+int db_subject_integer(const struct db_subject *subject, const char *name,
+                       int64_t *out);
+int db_subject_real(const struct db_subject *subject, const char *name,
+                    double *out);
+/* The text is kept in *CACHE, freeing what was there. */
+int db_subject_text(const struct db_subject *subject, const char *name,
+                    char **cache, const char **out);
+
+/* Prompt TEXT with the identifier for [V], into fresh memory. */
+int db_fill_prompt(struct db_env *env, const char *text, const char *identifier,
+                   char **out);
+
+/* The table of the backend called NAME, or NULL. */
+const dreambooth_backend *db_context_backend(
+    const struct dreambooth_context *context, const char *name);
+/* Binds DEVICE to the context's threads and chosen backend. */
+int db_context_device(struct dreambooth_context *context,
+                      struct db_device *device);
+void db_context_progress(struct dreambooth_context *context, const char *stage,
+                         int64_t done, int64_t total);
+
+/* Wraps IMAGE, taken over also on failure. */
+int db_image_wrap(struct db_env *env, struct db_image *image,
+                  dreambooth_image **out);
+/* ESTATE unless the model has its weights. */
+int db_model_check_whole(const dreambooth_model *model);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model handle: a pipeline bound to its context's threads and kernels, or
+ * the description of one.
+ */
+#include "api/handle_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "file/folder.h"
+#include "file/safetensors.h"
+
+static int model_new(dreambooth_context *context, const char *path,
+                     dreambooth_model **out)
+{
+    struct db_env *env = &context->env;
+    dreambooth_model *model = db_alloc_zero(env, sizeof(*model));
+    int status;
+
+    if (model == NULL)
+        return env->error_status;
+    model->context = context;
+    context->models++;
+    model->path = db_copy_text(env, path);
+    status = model->path == NULL ? env->error_status
+                                 : db_context_device(context, &model->device);
+    if (status != DREAMBOOTH_OK) {
+        dreambooth_model_free(model);
+        return status;
+    }
+    *out = model;
+    return DREAMBOOTH_OK;
+}
+
+void dreambooth_model_free(dreambooth_model *model)
+{
+    struct db_env *env;
+    int64_t i;
+
+    if (model == NULL)
+        return;
+    env = &model->context->env;
+    for (i = 0; i < model->part_count; i++)
+        db_free(env, model->parts[i].name);
+    db_pipeline_free(model->pipeline);
+    db_free(env, model->path);
+    db_free(env, model->text);
+    model->context->models--;
+    db_free(env, model);
+}
+
+static int add_part(dreambooth_model *model, const char *name,
+                    const struct db_part_facts *facts)
+{
+    struct db_env *env = &model->context->env;
+    char *copy = db_copy_text(env, name);
+
+    if (copy == NULL)
+        return env->error_status;
+    model->parts[model->part_count].name = copy;
+    model->parts[model->part_count].facts = *facts;
+    model->part_count++;
+    return DREAMBOOTH_OK;
+}
+
+static int add_pipeline_parts(dreambooth_model *model)
+{
+    int status = DREAMBOOTH_OK;
+    int i;
+
+    for (i = 0; i < DB_PARTS && status == DREAMBOOTH_OK; i++)
+        status = add_part(model, db_part_names[i], &model->pipeline->facts[i]);
+    return status;
+}
+
+typedef int open_function(struct db_env *env, const char *folder,
+                          struct db_pipeline **out);
+
+static int open_with(dreambooth_model **out, dreambooth_context *context,
+                     const char *folder, open_function *open)
+{
+    dreambooth_model *model;
+    int status = model_new(context, folder, &model);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    status = open(&context->env, folder, &model->pipeline);
+    if (status == DREAMBOOTH_OK)
+        status = add_pipeline_parts(model);
+    if (status != DREAMBOOTH_OK) {
+        dreambooth_model_free(model);
+        return status;
+    }
+    *out = model;
+    return DREAMBOOTH_OK;
+}
+
+int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
+                          const char *folder)
+{
+    return open_with(out, context, folder, db_pipeline_open);
+}
+
+/* The facts of a single file, as of a part that it were. */
+static void file_facts(const struct db_safetensors *file,
+                       struct db_part_facts *facts)
+{
+    const struct db_safetensors_entry *entry;
+    uint64_t largest = 0;
+    size_t i;
+
+    memset(facts, 0, sizeof(*facts));
+    facts->tensors = db_safetensors_count(file);
+    for (i = 0; i < facts->tensors; i++) {
+        entry = db_safetensors_at(file, i);
+        facts->bytes += entry->size;
+        facts->parameters +=
+            (int64_t)(entry->size / db_dtype_size(entry->dtype));
+        if (entry->size < largest)
+            continue;
+        largest = entry->size;
+        facts->dtype = entry->dtype;
+    }
+}
+
+static int describe_file(dreambooth_model **out, dreambooth_context *context,
+                         const char *path)
+{
+    struct db_safetensors *file;
+    struct db_part_facts facts;
+    dreambooth_model *model;
+    int status = db_safetensors_open(&context->env, path, &file);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    file_facts(file, &facts);
+    db_safetensors_free(file);
+    status = model_new(context, path, &model);
+    if (status != DREAMBOOTH_OK)
+        return status;
+    model->described = true;
+    status = add_part(model, db_path_name(path), &facts);
+    if (status != DREAMBOOTH_OK) {
+        dreambooth_model_free(model);
+        return status;
+    }
+    *out = model;
+    return DREAMBOOTH_OK;
+}
+
+int dreambooth_model_describe(dreambooth_model **out,
+                              dreambooth_context *context, const char *path)
+{
+    int status;
+
+    if (db_path_is_file(path))
+        return describe_file(out, context, path);
+    status = open_with(out, context, path, db_pipeline_describe);
+    if (status == DREAMBOOTH_OK)
+        (*out)->described = true;
+    return status;
+}
+
+int dreambooth_model_init(dreambooth_model **out, dreambooth_context *context,
+                          const char *config_folder,
+                          const char *tokenizer_folder, uint64_t seed)
+{
+    dreambooth_model *model;
+    int status = model_new(context, config_folder, &model);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    status = db_pipeline_init(&context->env, config_folder, tokenizer_folder,
+                              seed, &model->pipeline);
+    if (status == DREAMBOOTH_OK)
+        status = add_pipeline_parts(model);
+    if (status != DREAMBOOTH_OK) {
+        dreambooth_model_free(model);
+        return status;
+    }
+    *out = model;
+    return DREAMBOOTH_OK;
+}
+
+int db_model_check_whole(const dreambooth_model *model)
+{
+    if (!model->described)
+        return DREAMBOOTH_OK;
+    return db_fail(&model->context->env, DREAMBOOTH_ESTATE,
+                   "%s was only described: open it for its weights",
+                   model->path);
+}
+
+int dreambooth_model_save(const dreambooth_model *model, const char *folder,
+                          const char *precision)
+{
+    static const struct {
+        const char *name;
+        enum db_dtype dtype;
+    } precisions[] = {{"f32", DB_F32}, {"f16", DB_F16}, {"bf16", DB_BF16}};
+    int status = db_model_check_whole(model);
+    size_t i;
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    for (i = 0; i < DB_COUNT(precisions); i++)
+        if (precision == NULL || strcmp(precision, precisions[i].name) == 0)
+            return db_pipeline_save(model->pipeline, folder,
+                                    precisions[i].dtype);
+    return db_fail(&model->context->env, DREAMBOOTH_EINVAL,
+                   "precision \"%s\" is not one of f32, f16, bf16", precision);
+}
+
+static int no_fact(const dreambooth_model *model, const char *name)
+{
+    return db_fail(&model->context->env, DREAMBOOTH_ENOTFOUND,
+                   "%s: a model has no fact \"%s\"", model->path, name);
+}
+
+/* Splits "part.N.KEY"; NULL where it is not that or there is no part N. */
+static const struct db_model_part *find_part(const dreambooth_model *model,
+                                             const char *name, char key[24])
+{
+    int number = -1;
+
+    if (sscanf(name, "part.%d.%23s", &number, key) != 2 || number < 0 ||
+        number >= model->part_count)
+        return NULL;
+    return &model->parts[number];
+}
+
+int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
+                                 int64_t *out)
+{
+    const struct db_pipeline *pipeline = model->pipeline;
+    char key[24];
+    const struct db_model_part *part = find_part(model, name, key);
+
+    if (strcmp(name, "parts") == 0)
+        *out = model->part_count;
+    else if (part != NULL && strcmp(key, "parameters") == 0)
+        *out = part->facts.parameters;
+    else if (part != NULL && strcmp(key, "tensors") == 0)
+        *out = (int64_t)part->facts.tensors;
+    else if (part != NULL && strcmp(key, "bytes") == 0)
+        *out = (int64_t)part->facts.bytes;
+    else if (pipeline != NULL && strcmp(name, "size") == 0)
+        *out = pipeline->unet->config.sample_size * pipeline->vae->factor;
+    else if (pipeline != NULL && strcmp(name, "prompt-length") == 0)
+        *out = db_pipeline_prompt_length(pipeline);
+    else
+        return no_fact(model, name);
+    return DREAMBOOTH_OK;
+}
+
+static const char *find_text(const dreambooth_model *model, const char *name)
+{
+    char key[24];
+    const struct db_model_part *part = find_part(model, name, key);
+
+    if (strcmp(name, "path") == 0)
+        return model->path;
+    if (part != NULL && strcmp(key, "name") == 0)
+        return part->name;
+    if (part != NULL && strcmp(key, "precision") == 0)
+        return db_dtype_name(part->facts.dtype);
+    if (model->pipeline != NULL && strcmp(name, "scheduler") == 0)
+        return model->pipeline->scheduler_class;
+    if (model->pipeline != NULL && strncmp(name, "record.", 7) == 0)
+        return db_pipeline_get(model->pipeline, name + 7);
+    return NULL;
+}
+
+int dreambooth_model_get_text(dreambooth_model *model, const char *name,
+                              const char **out)
+{
+    const char *found = find_text(model, name);
+    char *text;
+
+    if (found == NULL)
+        return no_fact(model, name);
+    text = db_copy_text(&model->context->env, found);
+    if (text == NULL)
+        return model->context->env.error_status;
+    db_free(&model->context->env, model->text);
+    model->text = text;
+    *out = text;
+    return DREAMBOOTH_OK;
+}
