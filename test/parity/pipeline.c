@@ -390,13 +390,14 @@ static void run_case(struct parity *p, const char *name, const char *model,
     parity_end(p);
 }
 
-/* Is there a tokenizer in the model's folder? */
+/* Is there a vocabulary in the model's folder? */
 static bool has_tokenizer(const struct parity *p, const char *model)
 {
     char path[PATH_BYTES];
 
-    snprintf(path, sizeof(path), "%s/models/%s/tokenizer", p->directory, model);
-    return db_path_is_folder(path);
+    snprintf(path, sizeof(path), "%s/models/%s/tokenizer/vocab.json",
+             p->directory, model);
+    return db_path_is_file(path);
 }
 
 /* Why a case is not for us, or NULL; *SAMPLER is ours for it. */
@@ -411,7 +412,7 @@ static const char *why_not(const struct parity *p, const json_t *facts,
     if (strstr(model, "xl") != NULL)
         return "two text encoders: a later issue";
     if (!has_tokenizer(p, model))
-        return "the model's folder has no tokenizer: a later issue";
+        return "the model has no vocabulary: a later issue";
     if (json_number_value(json_object_get(facts, "guidance_rescale")) != 0)
         return "guidance_rescale: a later issue";
     if (json_integer_value(json_object_get(facts, "images")) > 1 &&
