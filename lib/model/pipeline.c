@@ -90,14 +90,6 @@ int db_pipeline_build_part(struct db_pipeline *pipeline, enum db_part part,
     return db_fail(env, DREAMBOOTH_EINTERNAL, "there is no part %d", (int)part);
 }
 
-int64_t db_pipeline_prompt_length(const struct db_pipeline *pipeline)
-{
-    int64_t positions = pipeline->text_encoder->config.max_position_embeddings;
-    int64_t length = (int64_t)db_tokenizer_model_length(pipeline->tokenizer);
-
-    return length < positions ? length : positions;
-}
-
 /* What must be the same on both sides, named by the fields that say so. */
 struct agreement {
     const char *left_name, *right_name;

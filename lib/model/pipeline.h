@@ -81,10 +81,6 @@ void db_pipeline_free(struct db_pipeline *pipeline); /* NULL is fine */
 struct db_params *db_pipeline_params(const struct db_pipeline *pipeline,
                                      enum db_part part);
 
-/* The ids of a prompt, padding included: the lesser of the tokenizer's length
- * and the text encoder's positions. */
-int64_t db_pipeline_prompt_length(const struct db_pipeline *pipeline);
-
 /*
  * Writes the pipeline into FOLDER, which is made where it does not exist, as
  * diffusers does, with weights of DTYPE (F32, F16 or BF16), and the record as

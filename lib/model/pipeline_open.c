@@ -9,6 +9,7 @@
 
 #include "file/folder.h"
 #include "file/json.h"
+#include "tensor/convert.h"
 
 #define TEXT_PREFIX "text_model."
 #define FALLBACK_VARIANT "fp16"
@@ -29,6 +30,7 @@ static int open_weights(struct db_env *env, const char *folder,
     return db_weights_open(env, folder, base, NULL, out);
 }
 
+/* Buffers of ids, which old files carry, are no parameters. */
 static void measure(const struct db_weights *weights,
                     struct db_part_facts *facts)
 {
@@ -38,6 +40,9 @@ static void measure(const struct db_weights *weights,
     for (i = 0; i < db_weights_count(weights); i++) {
         const struct db_safetensors_entry *entry = db_weights_at(weights, i);
 
+        if (!db_dtype_is_float(entry->dtype))
+            continue;
+        facts->tensors++;
         facts->parameters += entry->count;
         facts->bytes += entry->size;
         if (entry->size > largest) {
@@ -45,7 +50,6 @@ static void measure(const struct db_weights *weights,
             facts->dtype = entry->dtype;
         }
     }
-    facts->tensors = db_weights_count(weights);
 }
 
 /* Which spelling of CLIPTextModel's names the file has. */

@@ -9,8 +9,10 @@
 #include <math.h>
 
 #include "file/folder.h"
+#include "file/json.h"
 #include "kernel/device.h"
 #include "model/pipeline.h"
+#include "model/prompt.h"
 
 static const char index_json[] =
     "{\"_class_name\": \"StableDiffusionPipeline\","
@@ -235,6 +237,94 @@ START_TEST(indivisible_channels_are_refused)
 }
 END_TEST
 
+static const char sd1_unet_json[] =
+    "{\"_class_name\": \"UNet2DConditionModel\", \"act_fn\": \"silu\","
+    " \"_diffusers_version\": \"0.2.2\", \"attention_head_dim\": 8,"
+    " \"block_out_channels\": [320, 640, 1280, 1280],"
+    " \"center_input_sample\": false, \"cross_attention_dim\": 768,"
+    " \"down_block_types\": [\"CrossAttnDownBlock2D\","
+    " \"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
+    " \"downsample_padding\": 1, \"flip_sin_to_cos\": true,"
+    " \"freq_shift\": 0, \"in_channels\": 4, \"layers_per_block\": 2,"
+    " \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-05,"
+    " \"norm_num_groups\": 32, \"out_channels\": 4, \"sample_size\": 64,"
+    " \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\","
+    " \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"]}";
+
+static const char sd2_unet_json[] =
+    "{\"act_fn\": \"silu\", \"attention_head_dim\": [5, 10, 20, 20],"
+    " \"cross_attention_dim\": 1024, \"dual_cross_attention\": false,"
+    " \"num_class_embeds\": null, \"only_cross_attention\": false,"
+    " \"resnet_time_scale_shift\": \"default\", \"sample_size\": 96,"
+    " \"upcast_attention\": true, \"use_linear_projection\": true}";
+
+static const char sd_vae_json[] =
+    "{\"act_fn\": \"silu\", \"block_out_channels\": [128, 256, 512, 512],"
+    " \"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\","
+    " \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],"
+    " \"in_channels\": 3, \"latent_channels\": 4, \"layers_per_block\": 2,"
+    " \"norm_num_groups\": 32, \"out_channels\": 3, \"sample_size\": 512,"
+    " \"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\","
+    " \"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}";
+
+static const char sd1_text_json[] =
+    "{\"_name_or_path\": \"openai/clip-vit-large-patch14\","
+    " \"architectures\": [\"CLIPTextModel\"], \"attention_dropout\": 0.0,"
+    " \"bos_token_id\": 0, \"dropout\": 0.0, \"eos_token_id\": 2,"
+    " \"hidden_act\": \"quick_gelu\", \"hidden_size\": 768,"
+    " \"initializer_factor\": 1.0, \"initializer_range\": 0.02,"
+    " \"intermediate_size\": 3072, \"layer_norm_eps\": 1e-05,"
+    " \"max_position_embeddings\": 77, \"model_type\": \"clip_text_model\","
+    " \"num_attention_heads\": 12, \"num_hidden_layers\": 12,"
+    " \"pad_token_id\": 1, \"projection_dim\": 768,"
+    " \"torch_dtype\": \"float32\", \"transformers_version\": \"4.22.0\","
+    " \"vocab_size\": 49408}";
+
+static const char sd2_text_json[] =
+    "{\"hidden_act\": \"gelu\", \"hidden_size\": 1024,"
+    " \"intermediate_size\": 4096, \"num_attention_heads\": 16,"
+    " \"num_hidden_layers\": 23, \"projection_dim\": 512,"
+    " \"vocab_size\": 49408}";
+
+/* How many parameters the model of this configuration has. */
+static int64_t parameters_of(enum db_part part, const char *text)
+{
+    struct db_text_encoder *encoder = NULL;
+    struct db_unet *unet = NULL;
+    struct db_vae *vae = NULL;
+    const struct db_params *params = NULL;
+    int64_t count;
+    json_t *json;
+
+    ck_assert_int_eq(db_json_parse(&env, "test", text, strlen(text), &json),
+                     DREAMBOOTH_OK);
+    if (part == DB_TEXT_ENCODER &&
+        db_text_encoder_new(&env, "test", json, "", &encoder) == DREAMBOOTH_OK)
+        params = &encoder->params;
+    if (part == DB_UNET &&
+        db_unet_new(&env, "test", json, &unet) == DREAMBOOTH_OK)
+        params = &unet->params;
+    if (part == DB_VAE && db_vae_new(&env, "test", json, &vae) == DREAMBOOTH_OK)
+        params = &vae->params;
+    ck_assert_msg(params != NULL, "%s", env.error_text);
+    count = db_params_elements(params);
+    db_text_encoder_free(encoder);
+    db_unet_free(unet);
+    db_vae_free(vae);
+    json_decref(json);
+    return count;
+}
+
+START_TEST(published_models_have_their_sizes)
+{
+    ck_assert_int_eq(parameters_of(DB_UNET, sd1_unet_json), 859520964);
+    ck_assert_int_eq(parameters_of(DB_UNET, sd2_unet_json), 865910724);
+    ck_assert_int_eq(parameters_of(DB_VAE, sd_vae_json), 83653863);
+    ck_assert_int_eq(parameters_of(DB_TEXT_ENCODER, sd1_text_json), 123060480);
+    ck_assert_int_eq(parameters_of(DB_TEXT_ENCODER, sd2_text_json), 340387840);
+}
+END_TEST
+
 START_TEST(index_is_checked)
 {
     write_text("model_index.json",
@@ -297,7 +387,7 @@ START_TEST(saved_model_opens_with_the_same_bits)
     ck_assert_str_eq(opened->scheduler_class, "PNDMScheduler");
     ck_assert_str_eq(opened->scheduler_config, made->scheduler_config);
     ck_assert_str_eq(opened->model_index, made->model_index);
-    ck_assert_int_eq(db_pipeline_prompt_length(opened), 5);
+    ck_assert_int_eq(db_prompt_length(opened), 5);
     db_pipeline_free(opened);
     db_pipeline_free(made);
 }
@@ -642,19 +732,35 @@ static int open_and_run(void)
     return status;
 }
 
-START_TEST(memory_may_run_out_anywhere)
+/* Makes a model and saves it. */
+static int init_and_save(void)
+{
+    struct db_pipeline *pipeline = NULL;
+    char copy[UNIT_PATH_MAX];
+    int status = db_pipeline_init(&env, folder, NULL, 3, &pipeline);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_pipeline_set(pipeline, "identifier", "sks");
+    if (status == DREAMBOOTH_OK)
+        status =
+            db_pipeline_save(pipeline, unit_path(copy, folder, "c"), DB_F16);
+    db_pipeline_free(pipeline);
+    return status;
+}
+
+/* Runs FUNCTION with ever more allocations until it succeeds; gives their
+ * number. */
+static long starve(int (*function)(void))
 {
     db_resize_function *kept = env.resize;
-    uint64_t before;
+    uint64_t before = env.live_bytes;
     long n, step = 1;
     int status;
 
-    save_here();
-    before = env.live_bytes;
     env.resize = failing_resize;
     for (n = 0;; n += step) {
         allocations_left = n;
-        status = open_and_run();
+        status = function();
         ck_assert_uint_eq(env.live_bytes, before);
         if (status == DREAMBOOTH_OK)
             break;
@@ -662,8 +768,80 @@ START_TEST(memory_may_run_out_anywhere)
                       env.error_text);
         step = unit_is_quick() ? 1 + n / 50 : 1;
     }
-    ck_assert_int_gt(n, 1000);
     env.resize = kept;
+    return n;
+}
+
+START_TEST(memory_may_run_out_anywhere)
+{
+    save_here();
+    ck_assert_int_gt(starve(open_and_run), 1000);
+    ck_assert_int_gt(starve(init_and_save), 500);
+}
+END_TEST
+
+/* Opens the model whatever the files say: it works or is refused. */
+static void open_anyhow(void)
+{
+    struct db_pipeline *pipeline = NULL;
+    int status = db_pipeline_open(&env, folder, &pipeline);
+
+    ck_assert((status == DREAMBOOTH_OK) == (pipeline != NULL));
+    ck_assert_int_ne(status, DREAMBOOTH_EINTERNAL);
+    db_pipeline_free(pipeline);
+}
+
+/* Truncates FILE, and flips bits of it, at COUNT places each. */
+static void damage(const char *name, size_t count)
+{
+    char path[UNIT_PATH_MAX];
+    size_t size, i;
+    char *bytes = unit_read_file(unit_path(path, folder, name), &size);
+
+    for (i = 0; i < count; i++) {
+        /* The beginnings of files say more than their ends. */
+        size_t at = (size_t)((double)size * pow((double)i / (double)count, 3));
+
+        unit_write_file(path, bytes, at);
+        open_anyhow();
+        bytes[at] = (char)(bytes[at] ^ (1 << i % 8));
+        unit_write_file(path, bytes, size);
+        open_anyhow();
+        bytes[at] = (char)(bytes[at] ^ (1 << i % 8));
+    }
+    unit_write_file(path, bytes, size);
+    free(bytes);
+}
+
+START_TEST(damaged_files_are_refused_or_read)
+{
+    static const char *const names[] = {
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+        "tokenizer/tokenizer_config.json",
+        "dreambooth.json",
+    };
+    struct db_pipeline *pipeline = init(), *opened = NULL;
+    size_t i;
+
+    ck_assert_int_eq(db_pipeline_set(pipeline, "identifier", "sks"),
+                     DREAMBOOTH_OK);
+    ck_assert_int_eq(db_pipeline_save(pipeline, folder, DB_F32), DREAMBOOTH_OK);
+    db_pipeline_free(pipeline);
+    env.limit_bytes = 256u << 20;
+    for (i = 0; i < DB_COUNT(names); i++)
+        damage(names[i], unit_is_quick() ? 8 : 64);
+    env.limit_bytes = 0;
+    ck_assert_int_eq(db_pipeline_open(&env, folder, &opened), DREAMBOOTH_OK);
+    db_pipeline_free(opened);
 }
 END_TEST
 
@@ -674,6 +852,7 @@ static Suite *model_suite(void)
         const TTest *const *function;
     } tests[] = {
         {"configurations", &configurations_are_checked},
+        {"published sizes", &published_models_have_their_sizes},
         {"divisions", &indivisible_channels_are_refused},
         {"index", &index_is_checked},
         {"round trip", &saved_model_opens_with_the_same_bits},
@@ -685,6 +864,7 @@ static Suite *model_suite(void)
         {"frozen", &frozen_parameters_get_no_gradient},
         {"recomputing", &recomputing_changes_no_bit},
         {"memory", &memory_may_run_out_anywhere},
+        {"damage", &damaged_files_are_refused_or_read},
     };
     Suite *suite = suite_create("model");
     size_t i;
