@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifdef DB_CBLAS_HEADER
-#include DB_CBLAS_HEADER
+#ifdef DREAMBOOTH_MKL
+#include <mkl_cblas.h>
 #else
 #include <cblas.h>
 #endif

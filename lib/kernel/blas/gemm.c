@@ -8,8 +8,8 @@
 
 #include <limits.h>
 #include <stdbool.h>
-#ifdef DB_CBLAS_HEADER
-#include DB_CBLAS_HEADER
+#ifdef DREAMBOOTH_MKL
+#include <mkl_cblas.h>
 #else
 #include <cblas.h>
 #endif
