@@ -14,6 +14,7 @@ enum db_recompute { DB_RECOMPUTE_AUTO, DB_RECOMPUTE_ON, DB_RECOMPUTE_OFF };
 
 struct db_trainer_settings {
     char *instance_dir, *instance_prompt;
+    char *identifier;   /* what [V] stood for in the prompts */
     char *class_dir;    /* NULL: out/class */
     char *class_prompt; /* NULL or "": no prior preservation */
     int64_t class_images;

@@ -30,6 +30,22 @@ static uint64_t part_bytes(const struct db_pipeline *pipeline,
            sizeof(float);
 }
 
+/* The vocabulary and the like: what is allocated now and is no parameter. */
+static uint64_t other_bytes(struct db_env *env,
+                            const struct db_pipeline *pipeline)
+{
+    uint64_t live = atomic_load(&env->live_bytes);
+    int part;
+
+    for (part = 0; part < DB_PARTS; part++) {
+        uint64_t bytes =
+            db_params_bytes(db_pipeline_params(pipeline, (enum db_part)part));
+
+        live = bytes < live ? live - bytes : 0;
+    }
+    return live;
+}
+
 /* A few photos: their number is not known before the folder is read. */
 #define TYPICAL_PHOTOS 8
 
@@ -68,9 +84,9 @@ int db_train_plan_make(struct db_env *env, const struct db_pipeline *pipeline,
     struct db_train_plan plan = {0};
     uint64_t rest, full;
 
-    (void)env;
     fill_sizes(pipeline, settings, &plan);
-    rest = plan.parameters + plan.moments + plan.images;
+    plan.other = other_bytes(env, pipeline);
+    rest = plan.parameters + plan.moments + plan.images + plan.other;
     full = db_activations_peak(pipeline, settings, false, plan.gradients);
     plan.recompute = settings->recompute == DB_RECOMPUTE_ON;
     if (settings->recompute == DB_RECOMPUTE_AUTO)

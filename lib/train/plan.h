@@ -16,6 +16,7 @@ struct db_train_plan {
     uint64_t moments;     /* AdamW's two */
     uint64_t activations; /* of a step, at their peak: an estimate */
     uint64_t images;      /* photos and cached latents */
+    uint64_t other;       /* what the environment holds beside parameters */
     uint64_t memory;      /* the sum: the peak to expect */
     uint64_t checkpoint;  /* of one on disk */
     uint64_t result;      /* of the saved pipeline */

@@ -285,13 +285,13 @@ static int open_out(struct db_trainer *trainer)
 static int start(struct db_trainer *trainer)
 {
     struct db_env *env = trainer->env;
-    int status = read_images(trainer);
+    int status = db_train_plan_make(env, trainer->pipeline, &trainer->settings,
+                                    env->limit_bytes, &trainer->plan);
 
     if (status == DREAMBOOTH_OK)
-        status = db_train_plan_make(env, trainer->pipeline, &trainer->settings,
-                                    env->limit_bytes, &trainer->plan);
-    if (status == DREAMBOOTH_OK)
         status = db_train_plan_check(env, &trainer->plan, &trainer->settings);
+    if (status == DREAMBOOTH_OK)
+        status = read_images(trainer);
     if (status == DREAMBOOTH_OK)
         status = db_feed_prompts(&trainer->feed);
     if (status == DREAMBOOTH_OK)
