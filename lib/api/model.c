@@ -10,6 +10,7 @@
 
 #include "file/folder.h"
 #include "file/safetensors.h"
+#include "model/prompt.h"
 
 static int model_new(dreambooth_context *context, const char *path,
                      dreambooth_model **out)
@@ -248,7 +249,7 @@ int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
     else if (pipeline != NULL && strcmp(name, "size") == 0)
         *out = pipeline->unet->config.sample_size * pipeline->vae->factor;
     else if (pipeline != NULL && strcmp(name, "prompt-length") == 0)
-        *out = db_pipeline_prompt_length(pipeline);
+        *out = db_prompt_length(pipeline);
     else
         return no_fact(model, name);
     return DREAMBOOTH_OK;

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The trainer's handle: what is told and asked. How a run goes on stands in
+ * trainer_run.c.
+ */
+#include "api/trainer_int.h"
+
+#include <string.h>
+
+#define REPORT(field) offsetof(struct db_trainer_facts, report.field)
+#define PLAN(field) offsetof(struct db_trainer_facts, plan.field)
+
+static const struct db_fact facts[] = {
+    {"step", DB_FACT_INTEGER, REPORT(step)},
+    {"loss", DB_FACT_REAL, REPORT(loss)},
+    {"loss.instance", DB_FACT_REAL, REPORT(loss_instance)},
+    {"loss.prior", DB_FACT_REAL, REPORT(loss_prior)},
+    {"gradient-norm", DB_FACT_REAL, REPORT(gradient_norm)},
+    {"learning-rate.now", DB_FACT_REAL, REPORT(learning_rate)},
+    {"seconds", DB_FACT_REAL, REPORT(seconds)},
+    {"memory.peak", DB_FACT_SIZE, REPORT(peak_memory)},
+    {"plan.memory", DB_FACT_SIZE, PLAN(memory)},
+    {"plan.parameters", DB_FACT_SIZE, PLAN(parameters)},
+    {"plan.gradients", DB_FACT_SIZE, PLAN(gradients)},
+    {"plan.moments", DB_FACT_SIZE, PLAN(moments)},
+    {"plan.activations", DB_FACT_SIZE, PLAN(activations)},
+    {"plan.images", DB_FACT_SIZE, PLAN(images)},
+    {"plan.disk", DB_FACT_SIZE, PLAN(disk)},
+    {"plan.checkpoint", DB_FACT_SIZE, PLAN(checkpoint)},
+    {"plan.recompute", DB_FACT_BOOL, PLAN(recompute)},
+    {"class-images.done", DB_FACT_INTEGER,
+     offsetof(struct db_trainer_facts, class_done)},
+    {"class-images.missing", DB_FACT_INTEGER,
+     offsetof(struct db_trainer_facts, class_missing)},
+};
+
+int dreambooth_trainer_new(dreambooth_trainer **out, dreambooth_model *model)
+{
+    struct db_env *env = &model->context->env;
+    dreambooth_trainer *trainer;
+    int status;
+
+    if (model->pipeline == NULL)
+        return db_model_check_whole(model);
+    trainer = db_alloc_zero(env, sizeof(*trainer));
+    if (trainer == NULL)
+        return env->error_status;
+    trainer->model = model;
+    trainer->env = env;
+    status = db_options_init(env, &db_trainer_options, &trainer->settings);
+    if (status != DREAMBOOTH_OK) {
+        db_free(env, trainer);
+        return status;
+    }
+    *out = trainer;
+    return DREAMBOOTH_OK;
+}
+
+void dreambooth_trainer_free(dreambooth_trainer *trainer)
+{
+    struct db_env *env;
+    size_t i;
+
+    if (trainer == NULL)
+        return;
+    env = trainer->env;
+    db_class_stage_close(trainer);
+    db_trainer_free(trainer->inner);
+    for (i = 0; i < trainer->photo_count; i++)
+        db_image_free(env, trainer->photos[i]);
+    db_free(env, trainer->photos);
+    db_options_release(env, &db_trainer_options, &trainer->settings);
+    db_free(env, trainer->text);
+    db_free(env, trainer);
+}
+
+static int check_new(const dreambooth_trainer *trainer)
+{
+    if (trainer->stage == DB_STAGE_NEW)
+        return DREAMBOOTH_OK;
+    return db_fail(trainer->env, DREAMBOOTH_ESTATE,
+                   "options and photos cannot change once the trainer has "
+                   "started; make another trainer");
+}
+
+int dreambooth_trainer_set(dreambooth_trainer *trainer, const char *name,
+                           const char *value)
+{
+    int status = check_new(trainer);
+
+    return status != DREAMBOOTH_OK
+               ? status
+               : db_options_set(trainer->env, &db_trainer_options,
+                                &trainer->settings, name, value);
+}
+
+int dreambooth_trainer_set_integer(dreambooth_trainer *trainer,
+                                   const char *name, int64_t value)
+{
+    int status = check_new(trainer);
+
+    return status != DREAMBOOTH_OK
+               ? status
+               : db_options_set_integer(trainer->env, &db_trainer_options,
+                                        &trainer->settings, name, value);
+}
+
+int dreambooth_trainer_set_double(dreambooth_trainer *trainer, const char *name,
+                                  double value)
+{
+    int status = check_new(trainer);
+
+    return status != DREAMBOOTH_OK
+               ? status
+               : db_options_set_real(trainer->env, &db_trainer_options,
+                                     &trainer->settings, name, value);
+}
+
+static struct db_subject subject_of(dreambooth_trainer *trainer)
+{
+    if (trainer->inner != NULL)
+        trainer->facts.report = *db_trainer_report_of(trainer->inner);
+    return (struct db_subject){.env = trainer->env,
+                               .facts = facts,
+                               .fact_count = DB_COUNT(facts),
+                               .fact_base = &trainer->facts,
+                               .table = &db_trainer_options,
+                               .settings = &trainer->settings};
+}
+
+int dreambooth_trainer_get_text(dreambooth_trainer *trainer, const char *name,
+                                const char **out)
+{
+    struct db_subject subject = subject_of(trainer);
+
+    return db_subject_text(&subject, name, &trainer->text, out);
+}
+
+int dreambooth_trainer_get_integer(dreambooth_trainer *trainer,
+                                   const char *name, int64_t *out)
+{
+    struct db_subject subject = subject_of(trainer);
+
+    return db_subject_integer(&subject, name, out);
+}
+
+int dreambooth_trainer_get_double(dreambooth_trainer *trainer, const char *name,
+                                  double *out)
+{
+    struct db_subject subject = subject_of(trainer);
+
+    return db_subject_real(&subject, name, out);
+}
+
+int dreambooth_trainer_add_folder(dreambooth_trainer *trainer,
+                                  const char *folder)
+{
+    return dreambooth_trainer_set(trainer, "instance-dir", folder);
+}
+
+int dreambooth_trainer_add_image(dreambooth_trainer *trainer,
+                                 const dreambooth_image *image)
+{
+    const struct db_image *from = image->image;
+    struct db_image **photos, *copy;
+    int status = check_new(trainer);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_image_new(trainer->env, from->width, from->height, &copy);
+    if (status != DREAMBOOTH_OK)
+        return status;
+    memcpy(copy->pixels, from->pixels, db_image_size(from));
+    photos = db_resize(trainer->env, trainer->photos,
+                       (trainer->photo_count + 1) * sizeof(*photos));
+    if (photos == NULL) {
+        db_image_free(trainer->env, copy);
+        return trainer->env->error_status;
+    }
+    photos[trainer->photo_count++] = copy;
+    trainer->photos = photos;
+    return DREAMBOOTH_OK;
+}
