@@ -520,6 +520,67 @@ START_TEST(extra_tensors_are_refused)
 }
 END_TEST
 
+/* Saves PART with other names: FROM in them becomes TO. */
+static void save_renamed(const struct db_pipeline *pipeline, enum db_part part,
+                         const char *name, const char *const renames[][2],
+                         size_t rename_count)
+{
+    const struct db_params *params = db_pipeline_params(pipeline, part);
+    struct db_safetensors_item items[256];
+    char names[256][128], path[UNIT_PATH_MAX];
+    size_t i, r;
+
+    ck_assert_uint_lt(params->count, DB_COUNT(items));
+    db_params_items(params, DB_F32, items);
+    for (i = 0; i < params->count; i++)
+        for (r = 0; r < rename_count; r++) {
+            const char *at = strstr(items[i].name, renames[r][0]);
+
+            if (at == NULL)
+                continue;
+            snprintf(names[i], sizeof(names[i]), "%.*s%s%s",
+                     (int)(at - items[i].name), items[i].name, renames[r][1],
+                     at + strlen(renames[r][0]));
+            items[i].name = names[i];
+            break;
+        }
+    ck_assert_int_eq(db_safetensors_write(&env, unit_path(path, folder, name),
+                                          items, params->count, NULL, 0),
+                     DREAMBOOTH_OK);
+}
+
+START_TEST(other_spellings_are_read)
+{
+    static const char *const bare[][2] = {{"text_model.", ""}};
+    static const char *const old[][2] = {{"to_q.", "query."},
+                                         {"to_k.", "key."},
+                                         {"to_v.", "value."},
+                                         {"to_out.0.", "proj_attn."}};
+    struct db_pipeline *made = init(), *opened = NULL;
+    const struct db_params *params;
+    size_t i;
+
+    ck_assert_int_eq(db_pipeline_save(made, folder, DB_F32), DREAMBOOTH_OK);
+    save_renamed(made, DB_TEXT_ENCODER, "text_encoder/model.safetensors", bare,
+                 DB_COUNT(bare));
+    save_renamed(made, DB_VAE, "vae/diffusion_pytorch_model.safetensors", old,
+                 DB_COUNT(old));
+    ck_assert_msg(db_pipeline_open(&env, folder, &opened) == DREAMBOOTH_OK,
+                  "%s", env.error_text);
+    same_params(&made->vae->params, &opened->vae->params);
+    params = &opened->text_encoder->params;
+    ck_assert_str_eq(params->items[0]->name,
+                     "embeddings.token_embedding.weight");
+    for (i = 0; i < params->count; i++)
+        ck_assert_mem_eq(params->items[i]->data->data,
+                         made->text_encoder->params.items[i]->data->data,
+                         (size_t)db_tensor_count(params->items[i]->data) *
+                             sizeof(float));
+    db_pipeline_free(opened);
+    db_pipeline_free(made);
+}
+END_TEST
+
 /* A batch for the UNet, from its own stream. */
 struct batch {
     struct db_tensor *sample, *context, *target;
@@ -859,6 +920,7 @@ static Suite *model_suite(void)
         {"half precision", &half_precision_is_read_and_told},
         {"first values", &first_values_depend_on_seed_and_name_alone},
         {"weights", &weights_are_checked},
+        {"spellings", &other_spellings_are_read},
         {"extra tensors", &extra_tensors_are_refused},
         {"gradients", &gradients_agree_with_differences},
         {"frozen", &frozen_parameters_get_no_gradient},
