@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sampler on a tiny model: images depend on seed and number alone, steps
+ * can be cancelled, tried again and looked into, and errors say what to do.
+ */
+#include "tiny.h"
+
+#include <math.h>
+
+#include "base/noise.h"
+#include "file/png.h"
+#include "sample/sampler.h"
+
+static struct db_env env;
+static struct db_pool *pool;
+static struct db_device device;
+static struct db_pipeline *pipeline;
+static struct db_sampler_settings settings;
+static char folder[UNIT_PATH_MAX];
+static char log_text[1024];
+
+static void keep_log(void *user, int level, const char *text)
+{
+    (void)user;
+    if (level >= (int)DB_LOG_WARNING)
+        snprintf(log_text, sizeof(log_text), "%s", text);
+}
+
+static void set(const char *name, const char *value)
+{
+    int status =
+        db_options_set(&env, &db_sampler_options, &settings, name, value);
+
+    ck_assert_msg(status == DREAMBOOTH_OK, "%s", env.error_text);
+}
+
+static void setup(void)
+{
+    db_env_init(&env);
+    env.log = keep_log;
+    log_text[0] = '\0';
+    ck_assert_int_eq(db_pool_new(&env, 2, &pool), DREAMBOOTH_OK);
+    db_device_init(&device, &env, pool, &db_backend_reference);
+    unit_directory_new(folder);
+    tiny_write_model(folder);
+    pipeline = tiny_pipeline(&env, folder);
+    memset(&settings, 0, sizeof(settings));
+    ck_assert_int_eq(db_options_init(&env, &db_sampler_options, &settings),
+                     DREAMBOOTH_OK);
+    set("prompt", "a photo of a dog");
+    set("steps", "4");
+    set("seed", "3");
+}
+
+static void teardown(void)
+{
+    db_options_release(&env, &db_sampler_options, &settings);
+    db_pipeline_free(pipeline);
+    unit_directory_free(folder);
+    db_pool_free(pool);
+    ck_assert_uint_eq(env.live_bytes, 0);
+}
+
+static struct db_sampler *make(void)
+{
+    struct db_sampler *sampler = NULL;
+    int status = db_sampler_new(&device, pipeline, &settings, &sampler);
+
+    ck_assert_msg(status == DREAMBOOTH_OK, "%s", env.error_text);
+    return sampler;
+}
+
+static void finish(struct db_sampler *sampler)
+{
+    int status = db_sampler_run(sampler);
+
+    ck_assert_msg(status == DREAMBOOTH_OK, "%s", env.error_text);
+}
+
+static void refuse(int status, const char *text)
+{
+    struct db_sampler *sampler = NULL;
+    int got = db_sampler_new(&device, pipeline, &settings, &sampler);
+
+    ck_assert_int_eq(got, status);
+    ck_assert_ptr_null(sampler);
+    ck_assert_msg(strstr(env.error_text, text) != NULL, "\"%s\"",
+                  env.error_text);
+}
+
+static bool same(const struct db_image *a, const struct db_image *b)
+{
+    return a->width == b->width && a->height == b->height &&
+           memcmp(a->pixels, b->pixels, db_image_size(a)) == 0;
+}
+
+START_TEST(every_sampler_gives_images)
+{
+    static const char *const names[] = {"auto", "ddpm", "ddim", "pndm",
+                                        "euler-ancestral"};
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(names); i++) {
+        struct db_sampler *sampler;
+
+        set("sampler", names[i]);
+        sampler = make();
+        ck_assert_int_eq(db_sampler_step_number(sampler), 0);
+        finish(sampler);
+        ck_assert_int_eq(db_sampler_image_count(sampler), 1);
+        ck_assert_int_eq(db_sampler_image(sampler, 0)->width, 16);
+        ck_assert_int_eq(db_sampler_step_number(sampler),
+                         db_sampler_step_count(sampler));
+        ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_DONE);
+        db_sampler_free(sampler);
+    }
+}
+END_TEST
+
+/* In batches of SIZE. */
+static struct db_sampler *five_images(const char *size, const char *rng)
+{
+    struct db_sampler *sampler;
+
+    set("sampler", "euler-ancestral");
+    set("count", "5");
+    set("batch", size);
+    set("rng", rng);
+    sampler = make();
+    finish(sampler);
+    ck_assert_int_eq(db_sampler_image_count(sampler), 5);
+    return sampler;
+}
+
+START_TEST(batches_change_nothing)
+{
+    static const char *const kinds[] = {"counter", "torch"};
+    size_t k;
+
+    for (k = 0; k < DB_COUNT(kinds); k++) {
+        struct db_sampler *singly = five_images("1", kinds[k]);
+        struct db_sampler *pairs = five_images("2", kinds[k]);
+        struct db_sampler *later;
+        int64_t i;
+
+        for (i = 0; i < 5; i++)
+            ck_assert(
+                same(db_sampler_image(singly, i), db_sampler_image(pairs, i)));
+        ck_assert(
+            !same(db_sampler_image(singly, 0), db_sampler_image(singly, 1)));
+        set("count", "1");
+        set("first-image", "3");
+        later = make();
+        finish(later);
+        ck_assert(
+            same(db_sampler_image(later, 0), db_sampler_image(singly, 3)));
+        set("first-image", "0");
+        db_sampler_free(later);
+        db_sampler_free(singly);
+        db_sampler_free(pairs);
+    }
+}
+END_TEST
+
+/* With the torch stream, a later image of the series is the first one of a
+ * seed that is as much higher. */
+START_TEST(torch_seeds_count_up)
+{
+    struct db_sampler *series = five_images("5", "torch");
+    struct db_sampler *single;
+
+    set("count", "1");
+    set("batch", "1");
+    set("seed", "5");
+    single = make();
+    finish(single);
+    ck_assert(same(db_sampler_image(single, 0), db_sampler_image(series, 2)));
+    db_sampler_free(single);
+    db_sampler_free(series);
+}
+END_TEST
+
+START_TEST(threads_change_nothing)
+{
+    static const dreambooth_backend *backends[2];
+    struct db_sampler *expected, *got;
+    int threads;
+    size_t b;
+
+    backends[0] = &db_backend_reference;
+    backends[1] = &db_backend_blas;
+    for (b = 0; b < 2; b++) {
+        db_device_init(&device, &env, pool, backends[b]);
+        expected = make();
+        finish(expected);
+        for (threads = 1; threads <= 3; threads += 2) {
+            struct db_pool *other;
+
+            ck_assert_int_eq(db_pool_new(&env, threads, &other), DREAMBOOTH_OK);
+            db_device_init(&device, &env, other, backends[b]);
+            got = make();
+            finish(got);
+            ck_assert(
+                same(db_sampler_image(got, 0), db_sampler_image(expected, 0)));
+            db_sampler_free(got);
+            db_pool_free(other);
+        }
+        db_device_init(&device, &env, pool, backends[b]);
+        db_sampler_free(expected);
+    }
+}
+END_TEST
+
+START_TEST(sides_must_fit)
+{
+    set("width", "15");
+    refuse(DREAMBOOTH_EINVAL, "try 14 or 16");
+    set("width", "1");
+    refuse(DREAMBOOTH_EINVAL, "try 2");
+    set("width", "20");
+    set("height", "12");
+    {
+        struct db_sampler *sampler = make();
+
+        finish(sampler);
+        ck_assert_int_eq(db_sampler_image(sampler, 0)->width, 20);
+        ck_assert_int_eq(db_sampler_image(sampler, 0)->height, 12);
+        ck_assert_int_eq(db_sampler_settings_of(sampler)->sampler,
+                         DB_SAMPLER_PNDM);
+        db_sampler_free(sampler);
+    }
+}
+END_TEST
+
+START_TEST(guidance_matters)
+{
+    struct db_sampler *with = make(), *without, *negative;
+
+    finish(with);
+    set("guidance-scale", "1");
+    without = make();
+    finish(without);
+    set("guidance-scale", "7.5");
+    set("negative-prompt", "cat");
+    negative = make();
+    finish(negative);
+    ck_assert(!same(db_sampler_image(with, 0), db_sampler_image(without, 0)));
+    ck_assert(!same(db_sampler_image(with, 0), db_sampler_image(negative, 0)));
+    db_sampler_free(with);
+    db_sampler_free(without);
+    db_sampler_free(negative);
+}
+END_TEST
+
+START_TEST(long_prompts_are_cut)
+{
+    struct db_sampler *sampler;
+
+    set("prompt", "a photo of a dog of a photo of a cat");
+    sampler = make();
+    ck_assert_ptr_nonnull(strstr(log_text, "dropped"));
+    ck_assert_ptr_nonnull(strstr(log_text, "cat"));
+    db_sampler_free(sampler);
+}
+END_TEST
+
+START_TEST(a_cancelled_step_can_be_taken_again)
+{
+    struct db_sampler *expected, *sampler;
+
+    set("sampler", "ddpm");
+    expected = make();
+    finish(expected);
+    sampler = make();
+    ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_OK);
+    atomic_store(&env.cancelled, 1);
+    ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_ECANCELLED);
+    ck_assert_int_eq(db_sampler_step_number(sampler), 1);
+    atomic_store(&env.cancelled, 0);
+    finish(sampler);
+    ck_assert(
+        same(db_sampler_image(sampler, 0), db_sampler_image(expected, 0)));
+    db_sampler_free(sampler);
+    db_sampler_free(expected);
+}
+END_TEST
+
+START_TEST(the_last_preview_is_the_image)
+{
+    struct db_sampler *sampler = make();
+    struct db_image *preview = NULL;
+
+    ck_assert_int_eq(db_sampler_preview(sampler, 0, &preview),
+                     DREAMBOOTH_EINVAL);
+    ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_OK);
+    ck_assert_ptr_null(db_sampler_image(sampler, 0));
+    ck_assert_int_eq(db_sampler_save_image(sampler, 0, "x.png"),
+                     DREAMBOOTH_ESTATE);
+    ck_assert_int_eq(db_sampler_preview(sampler, 0, &preview), DREAMBOOTH_OK);
+    db_image_free(&env, preview);
+    finish(sampler);
+    ck_assert_int_eq(db_sampler_preview(sampler, 0, &preview), DREAMBOOTH_OK);
+    ck_assert(same(preview, db_sampler_image(sampler, 0)));
+    db_image_free(&env, preview);
+    db_sampler_free(sampler);
+}
+END_TEST
+
+START_TEST(files_tell_how_they_were_made)
+{
+    struct db_sampler *sampler = make();
+    char path[UNIT_PATH_MAX];
+    char *value = NULL;
+
+    finish(sampler);
+    unit_path(path, folder, "image.png");
+    ck_assert_int_eq(db_sampler_save_image(sampler, 0, path), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_png_read_text(&env, path, "prompt", &value),
+                     DREAMBOOTH_OK);
+    ck_assert_str_eq(value, "a photo of a dog");
+    db_free(&env, value);
+    ck_assert_int_eq(db_png_read_text(&env, path, "seed", &value),
+                     DREAMBOOTH_OK);
+    ck_assert_str_eq(value, "3");
+    db_free(&env, value);
+    ck_assert_int_eq(db_png_read_text(&env, path, "sampler", &value),
+                     DREAMBOOTH_OK);
+    ck_assert_str_eq(value, "pndm");
+    db_free(&env, value);
+    db_sampler_free(sampler);
+}
+END_TEST
+
+START_TEST(nan_is_told_with_its_step)
+{
+    struct db_sampler *sampler = make();
+    struct db_params *params = db_pipeline_params(pipeline, DB_UNET);
+
+    ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_OK);
+    db_tensor_f32(params->items[0]->data)[0] = NAN;
+    ck_assert_int_eq(db_sampler_step(sampler), DREAMBOOTH_ENONFINITE);
+    ck_assert_ptr_nonnull(strstr(env.error_text, "step 2"));
+    db_sampler_free(sampler);
+}
+END_TEST
+
+START_TEST(damaged_schedulers_are_refused)
+{
+    db_free(&env, pipeline->scheduler_config);
+    pipeline->scheduler_config = db_copy_text(&env, "{\"beta_start\": [1]}");
+    refuse(DREAMBOOTH_EFORMAT, "beta_start");
+    db_free(&env, pipeline->scheduler_config);
+    pipeline->scheduler_config = db_copy_text(&env, "{\"beta_start\": ");
+    refuse(DREAMBOOTH_EFORMAT, "scheduler_config.json:1");
+}
+END_TEST
+
+/* Allocation number `fail_at` fails. */
+static long allocations, fail_at;
+
+static void *failing_resize(void *user, void *pointer, size_t size)
+{
+    (void)user;
+    if (size == 0) {
+        free(pointer);
+        return NULL;
+    }
+    if (++allocations == fail_at)
+        return NULL;
+    return realloc(pointer, size);
+}
+
+static int sample_once(void)
+{
+    struct db_sampler *sampler = NULL;
+    int status = db_sampler_new(&device, pipeline, &settings, &sampler);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_sampler_run(sampler);
+    db_sampler_free(sampler);
+    return status;
+}
+
+START_TEST(every_allocation_may_fail)
+{
+    uint64_t before = env.live_bytes;
+    int status;
+
+    set("steps", "1");
+    set("sampler", "ddpm");
+    env.resize = failing_resize;
+    for (fail_at = 1;; fail_at += 1 + fail_at / 40) {
+        allocations = 0;
+        status = sample_once();
+        ck_assert_uint_eq(env.live_bytes, before);
+        if (status == DREAMBOOTH_OK)
+            break;
+        ck_assert_msg(status == DREAMBOOTH_ENOMEM, "%ld: %d, %s", fail_at,
+                      status, env.error_text);
+    }
+    ck_assert_int_lt(allocations, fail_at);
+    fail_at = 0;
+}
+END_TEST
+
+static void add(Suite *suite, const char *name, const TTest *function)
+{
+    TCase *test_case = tcase_create(name);
+
+    tcase_set_timeout(test_case, 0);
+    tcase_add_checked_fixture(test_case, setup, teardown);
+    tcase_add_test(test_case, function);
+    suite_add_tcase(suite, test_case);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("sample");
+
+    add(suite, "samplers", every_sampler_gives_images);
+    add(suite, "batches", batches_change_nothing);
+    add(suite, "torch seeds", torch_seeds_count_up);
+    add(suite, "threads", threads_change_nothing);
+    add(suite, "sides", sides_must_fit);
+    add(suite, "guidance", guidance_matters);
+    add(suite, "long prompts", long_prompts_are_cut);
+    add(suite, "cancelling", a_cancelled_step_can_be_taken_again);
+    add(suite, "preview", the_last_preview_is_the_image);
+    add(suite, "files", files_tell_how_they_were_made);
+    add(suite, "nan", nan_is_told_with_its_step);
+    add(suite, "schedulers", damaged_schedulers_are_refused);
+    add(suite, "allocations", every_allocation_may_fail);
+    return unit_main(suite);
+}
