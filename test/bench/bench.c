@@ -23,6 +23,7 @@
 #endif
 
 #include "kernel/device.h"
+#include "model/unet.h"
 
 #define LEAST_RUNS 5
 #define MOST_RUNS 200
@@ -427,6 +428,59 @@ static void run_squares(struct bench *bench, const char *name, const int64_t *s,
           4.0 * (double)a.count);
 }
 
+/* A whole UNet in the shape of Stable Diffusion 1.5's, without its files. */
+static const char unet_config[] =
+    "{\"block_out_channels\": [320, 640, 1280, 1280],"
+    " \"down_block_types\": [\"CrossAttnDownBlock2D\","
+    " \"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
+    " \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\","
+    " \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"],"
+    " \"attention_head_dim\": 8, \"cross_attention_dim\": 768,"
+    " \"in_channels\": 4, \"out_channels\": 4, \"sample_size\": 64,"
+    " \"layers_per_block\": 2, \"norm_num_groups\": 32}";
+
+struct unet_call {
+    struct db_unet *unet;
+    struct db_tensor *sample, *context;
+};
+
+static int slot_unet(struct db_device *device, void *a)
+{
+    const struct unet_call *call = a;
+    const float timestep = 500.0f;
+    struct db_tape tape;
+
+    db_tape_init(&tape, device, false);
+    db_drop(db_unet_forward(&tape, call->unet,
+                            db_var_new(&tape, call->sample, false), &timestep,
+                            db_var_new(&tape, call->context, false), NULL));
+    return tape.status;
+}
+
+/* latent side; at 64 it is 803 GFLOP: convolutions 439, linear layers 233,
+ * attention 126, and the rest */
+static void run_unet(struct bench *bench, const char *name, const int64_t *s,
+                     int64_t variant)
+{
+    struct db_shape sample = db_shape4(1, s[0], s[0], 4);
+    struct db_shape context = db_shape3(1, 77, 768);
+    json_t *config = json_loads(unet_config, 0, NULL);
+    struct unet_call call = {NULL, NULL, NULL};
+
+    (void)variant;
+    check(bench, db_unet_new(&bench->env, "bench", config, &call.unet));
+    check(bench, db_params_randomize(&call.unet->params, "unet", 1));
+    check(bench,
+          db_tensor_new_zero(&bench->env, DB_F32, &sample, &call.sample));
+    check(bench,
+          db_tensor_new_zero(&bench->env, DB_F32, &context, &call.context));
+    print(bench, name, measure(bench, slot_unet, &call), 803e9, 0.0);
+    db_tensor_release(call.sample);
+    db_tensor_release(call.context);
+    db_unet_free(call.unet);
+    json_decref(config);
+}
+
 static const struct row rows[] = {
     {"gemm 4096 x 320 x 1280", run_gemm, 0, {4096, 320, 1280}},
     {"gemm 4096 x 2560 x 320", run_gemm, 0, {4096, 2560, 320}},
@@ -484,6 +538,7 @@ static const struct row rows[] = {
     {"add 4096 x 320", run_axpby, 1, {4096, 320}},
     {"adamw, 8 M parameters", run_adamw, 0, {8000000}},
     {"sum of squares, 8 M", run_squares, 0, {8000000}},
+    {"UNet of SD 1.5 at 512 x 512", run_unet, 0, {64}},
 };
 
 static void open_bench(struct bench *bench, int threads, const char *name)
