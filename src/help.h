@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What --help says, in 80 columns, made of the flags. */
+#ifndef HELP_H
+#define HELP_H
+
+#include "options.h"
+
+/* ALL: with the options for experts. */
+void help_subcommand(const struct options *options, bool all);
+/* COMMANDS end with a name of NULL. */
+void help_overview(const struct subcommand *commands);
+/* For those who type "dreambooth" and nothing else. */
+void help_first_steps(void);
+
+#endif

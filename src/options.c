@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: making flags of option tables, and reading arguments. */
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <dreambooth/context.h>
+
+#include "exit.h"
+#include "suggest.h"
+#include "value.h"
+
+const struct own_flag global_flags[] = {
+    {"help", NULL, NULL, "say this"},
+    {"help-all", NULL, NULL, "say this with the options for experts"},
+    {"quiet", NULL, NULL, "say nothing but warnings and errors"},
+    {"verbose", NULL, NULL, "say more"},
+    {"version", NULL, NULL, "say the version"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static size_t count_table(const char *handle)
+{
+    char name[2];
+    size_t count = 0;
+
+    while (dreambooth_option_info(handle, count, "name", name, sizeof(name)) ==
+           DREAMBOOTH_OK)
+        count++;
+    return count;
+}
+
+static size_t count_own(const struct own_flag *own)
+{
+    size_t count = 0;
+
+    while (own != NULL && own[count].name != NULL)
+        count++;
+    return count;
+}
+
+static void fill_flag(struct flag *flag, const char *handle, size_t index)
+{
+    char advanced[4] = "";
+
+    dreambooth_option_info(handle, index, "name", flag->name,
+                           sizeof(flag->name));
+    dreambooth_option_info(handle, index, "type", flag->type,
+                           sizeof(flag->type));
+    dreambooth_option_info(handle, index, "range", flag->range,
+                           sizeof(flag->range));
+    dreambooth_option_info(handle, index, "default", flag->default_text,
+                           sizeof(flag->default_text));
+    dreambooth_option_info(handle, index, "placeholder", flag->placeholder,
+                           sizeof(flag->placeholder));
+    dreambooth_option_info(handle, index, "unit", flag->unit,
+                           sizeof(flag->unit));
+    dreambooth_option_info(handle, index, "help", flag->help,
+                           sizeof(flag->help));
+    dreambooth_option_info(handle, index, "advanced", advanced,
+                           sizeof(advanced));
+    flag->advanced = strcmp(advanced, "yes") == 0;
+    flag->handle = handle;
+    /* The library starts one thread unless it is told otherwise, the command
+     * as many as there are processors. */
+    if (strcmp(handle, "context") == 0 && strcmp(flag->name, "threads") == 0)
+        snprintf(flag->default_text, sizeof(flag->default_text), "0");
+}
+
+static void fill_own(struct flag *flag, const struct own_flag *own)
+{
+    snprintf(flag->name, sizeof(flag->name), "%s", own->name);
+    snprintf(flag->type, sizeof(flag->type), "%s",
+             own->placeholder == NULL ? "boolean" : "text");
+    if (own->placeholder != NULL)
+        snprintf(flag->placeholder, sizeof(flag->placeholder), "%s",
+                 own->placeholder);
+    if (own->default_text != NULL)
+        snprintf(flag->default_text, sizeof(flag->default_text), "%s",
+                 own->default_text);
+    snprintf(flag->help, sizeof(flag->help), "%s", own->help);
+}
+
+static void add_own(struct options *options, const struct own_flag *own)
+{
+    size_t i, count = count_own(own);
+
+    for (i = 0; i < count; i++)
+        fill_own(&options->flags[options->count++], &own[i]);
+}
+
+int options_new(struct options *options, const struct subcommand *subcommand)
+{
+    size_t count = count_own(subcommand->own) + count_own(global_flags);
+    const char *const *handle;
+    size_t i, of_handle;
+
+    for (handle = subcommand->handles; *handle != NULL; handle++)
+        count += count_table(*handle);
+    memset(options, 0, sizeof(*options));
+    options->subcommand = subcommand;
+    options->flags = calloc(count, sizeof(*options->flags));
+    if (options->flags == NULL)
+        return complain(EXIT_RESOURCES, "out of memory");
+    add_own(options, subcommand->own);
+    for (handle = subcommand->handles; *handle != NULL; handle++) {
+        of_handle = count_table(*handle);
+        for (i = 0; i < of_handle; i++)
+            fill_flag(&options->flags[options->count++], *handle, i);
+    }
+    add_own(options, global_flags);
+    return EXIT_DONE;
+}
+
+void options_free(struct options *options)
+{
+    size_t i;
+
+    for (i = 0; i < options->count; i++)
+        free(options->flags[i].value);
+    free(options->flags);
+}
+
+static struct flag *find(const struct options *options, const char *name,
+                         size_t length)
+{
+    size_t i;
+
+    for (i = 0; i < options->count; i++)
+        if (strlen(options->flags[i].name) == length &&
+            strncmp(options->flags[i].name, name, length) == 0)
+            return &options->flags[i];
+    return NULL;
+}
+
+const struct flag *options_find(const struct options *options, const char *name)
+{
+    return find(options, name, strlen(name));
+}
+
+static int unknown(const struct options *options, const char *name,
+                   size_t length)
+{
+    char wrong[64];
+    struct suggestion suggestion;
+    size_t i;
+
+    snprintf(wrong, sizeof(wrong), "%.*s", (int)(length > 60 ? 60 : length),
+             name);
+    suggestion = suggestion_for(wrong);
+    for (i = 0; i < options->count; i++)
+        suggestion_consider(&suggestion, options->flags[i].name);
+    if (suggestion.best != NULL)
+        return complain(EXIT_USAGE, "unknown option --%s; did you mean --%s?",
+                        wrong, suggestion.best);
+    return complain(EXIT_USAGE,
+                    "unknown option --%s; \"dreambooth %s --help\" lists them",
+                    wrong, options->subcommand->name);
+}
+
+static int keep(struct flag *flag, const char *value)
+{
+    char *copy;
+    int code = value_check(flag, value);
+
+    if (code != EXIT_DONE)
+        return code;
+    copy = value_copy(flag, value);
+    if (copy == NULL)
+        return complain(EXIT_RESOURCES, "out of memory");
+    free(flag->value);
+    flag->value = copy;
+    return EXIT_DONE;
+}
+
+/* "--name=VALUE", "--name VALUE", "--name" and "--no-name"; *USED is how many
+ * of the ARGUMENTS it was. */
+static int parse_long(struct options *options, int count, char **arguments,
+                      int *used)
+{
+    const char *name = arguments[0] + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name);
+    struct flag *flag = find(options, name, length);
+    bool negated = false;
+
+    *used = 1;
+    if (flag == NULL && strncmp(name, "no-", 3) == 0) {
+        flag = find(options, name + 3, length - 3);
+        negated = flag != NULL && strcmp(flag->type, "boolean") == 0;
+        flag = negated ? flag : NULL;
+    }
+    if (flag == NULL)
+        return unknown(options, name, length);
+    if (negated && equals != NULL)
+        return complain(EXIT_USAGE, "option --no-%s takes no value",
+                        flag->name);
+    if (equals != NULL)
+        return keep(flag, equals + 1);
+    if (strcmp(flag->type, "boolean") == 0)
+        return keep(flag, negated ? "false" : "true");
+    if (count < 2 || strncmp(arguments[1], "--", 2) == 0)
+        return complain(EXIT_USAGE, "option --%s needs a value: --%s %s",
+                        flag->name, flag->name, flag->placeholder);
+    *used = 2;
+    return keep(flag, arguments[1]);
+}
+
+static int parse_short(struct options *options, const char *argument)
+{
+    static const char *const names[] = {"help", "quiet", "verbose", NULL};
+    size_t i;
+
+    for (i = 0; names[i] != NULL; i++)
+        if (argument[1] == names[i][0] && argument[2] == '\0')
+            return keep(find(options, names[i], strlen(names[i])), "true");
+    return complain(EXIT_USAGE, "unknown option %s; options begin with --",
+                    argument);
+}
+
+static int parse_positional(struct options *options, const char *argument)
+{
+    const struct subcommand *subcommand = options->subcommand;
+
+    if (subcommand->positionals[options->positional_count] == NULL)
+        return complain(EXIT_USAGE,
+                        "\"%s\" is one argument too many: usage: dreambooth %s "
+                        "%s (texts with blanks go into quotes)",
+                        argument, subcommand->name, subcommand->arguments);
+    options->positionals[options->positional_count++] = argument;
+    return EXIT_DONE;
+}
+
+int options_parse(struct options *options, int count, char **arguments)
+{
+    bool only_positionals = false;
+    int code = EXIT_DONE;
+    int i, used;
+
+    for (i = 0; i < count && code == EXIT_DONE; i += used) {
+        const char *argument = arguments[i];
+
+        used = 1;
+        if (only_positionals || argument[0] != '-' || argument[1] == '\0')
+            code = parse_positional(options, argument);
+        else if (strcmp(argument, "--") == 0)
+            only_positionals = true;
+        else if (argument[1] == '-')
+            code = parse_long(options, count - i, arguments + i, &used);
+        else
+            code = parse_short(options, argument);
+    }
+    return code;
+}
+
+int options_check_positionals(const struct options *options)
+{
+    const struct subcommand *subcommand = options->subcommand;
+    const char *missing = subcommand->positionals[options->positional_count];
+
+    if (missing == NULL)
+        return EXIT_DONE;
+    return complain(EXIT_USAGE, "%s is missing: usage: dreambooth %s %s",
+                    missing, subcommand->name, subcommand->arguments);
+}
+
+const char *options_text(const struct options *options, const char *name)
+{
+    const struct flag *flag = options_find(options, name);
+
+    if (flag->value != NULL)
+        return flag->value;
+    return flag->default_text[0] != '\0' ? flag->default_text : NULL;
+}
+
+bool options_yes(const struct options *options, const char *name)
+{
+    const char *text = options_text(options, name);
+
+    return text != NULL && value_is_yes(text);
+}
+
+int options_need(const struct options *options, const char *name)
+{
+    const struct flag *flag = options_find(options, name);
+
+    if (flag->value != NULL)
+        return EXIT_DONE;
+    return complain(EXIT_USAGE, "--%s %s is missing: %s", name,
+                    flag->placeholder, flag->help);
+}
+
+int options_apply(const struct options *options, const char *handle,
+                  option_setter *set, void *to)
+{
+    int status = DREAMBOOTH_OK;
+    size_t i;
+
+    for (i = 0; i < options->count && status == DREAMBOOTH_OK; i++) {
+        const struct flag *flag = &options->flags[i];
+
+        if (flag->value != NULL && flag->handle != NULL &&
+            strcmp(flag->handle, handle) == 0)
+            status = set(to, flag->name, flag->value);
+    }
+    return status;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line. Flags are made of the library's own option tables, so that
+ * an option that is added there is a flag here; a subcommand adds few of its
+ * own. Values are kept as texts and handed to the handles' setters, which know
+ * what is right.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A flag of the command's own. */
+struct own_flag {
+    const char *name;
+    const char *placeholder; /* NULL: a boolean */
+    const char *default_text;
+    const char *help;
+};
+
+struct options;
+
+struct subcommand {
+    const char *name;
+    const char *arguments;      /* for the usage line: "MODEL --prompt TEXT" */
+    const char *summary;        /* one line */
+    const char *example;        /* a line to try */
+    const char *const *handles; /* option tables, NULL-ended */
+    const struct own_flag *own; /* up to a name of NULL; may be NULL */
+    const char *const *positionals;            /* their names, NULL-ended */
+    int (*run)(const struct options *options); /* gives an exit code */
+};
+
+/* Flags that every subcommand has: help, quiet and so on. */
+extern const struct own_flag global_flags[];
+
+/* One flag, wherever it comes from. */
+struct flag {
+    char name[40], type[12], range[256], default_text[64];
+    char placeholder[24], unit[16], help[160];
+    bool advanced;
+    const char *handle; /* whose option it is; NULL: the command's own */
+    char *value;        /* as given; NULL: not given */
+};
+
+#define POSITIONALS 4
+
+struct options {
+    const struct subcommand *subcommand;
+    struct flag *flags;
+    size_t count;
+    const char *positionals[POSITIONALS]; /* of argv */
+    size_t positional_count;
+};
+
+/* The flags of SUBCOMMAND; an exit code, nothing to free unless it is 0. */
+int options_new(struct options *options, const struct subcommand *subcommand);
+void options_free(struct options *options);
+/* Reads the arguments behind the subcommand; complains and gives an exit code
+ * for what is wrong. */
+int options_parse(struct options *options, int count, char **arguments);
+/* Complains unless all positional arguments are there. */
+int options_check_positionals(const struct options *options);
+
+const struct flag *options_find(const struct options *options,
+                                const char *name);
+/* What was given, or the flag's default; NULL where there is neither. */
+const char *options_text(const struct options *options, const char *name);
+/* What was given or is the default, as a boolean. */
+bool options_yes(const struct options *options, const char *name);
+/* Complains unless NAME was given. */
+int options_need(const struct options *options, const char *name);
+
+typedef int option_setter(void *handle, const char *name, const char *value);
+/* Hands all values given for HANDLE to SET, until one is refused: then its
+ * status. */
+int options_apply(const struct options *options, const char *handle,
+                  option_setter *set, void *to);
+
+#endif

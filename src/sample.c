@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `dreambooth sample`: each image is written as soon as it is finished, so that
+ * stopping a long run loses nothing.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <dreambooth/sampler.h>
+
+#include "commands.h"
+#include "exit.h"
+#include "machine.h"
+#include "progress.h"
+#include "setup.h"
+
+#define SHEET_MARGIN 4
+
+struct drawing {
+    const struct options *options;
+    dreambooth_context *context;
+    dreambooth_sampler *sampler;
+    const char *out;
+    int64_t count;   /* of images */
+    int64_t written; /* of them */
+    bool sheet;
+};
+
+/* Complains if nothing can be written where PATH lies: better now than after
+ * the work. */
+static int check_out(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    char *folder;
+    int code = EXIT_DONE;
+
+    if (slash != NULL && slash[1] == '\0')
+        return complain(EXIT_USAGE, "--out %s: give a file, such as %sout.png",
+                        path, path);
+    folder = slash == NULL   ? strdup(".")
+             : slash == path ? strdup("/")
+                             : strndup(path, length);
+    if (folder == NULL)
+        return complain(EXIT_RESOURCES, "out of memory");
+    if (access(folder, W_OK | X_OK) != 0)
+        code = complain(errno == ENOENT ? EXIT_INPUT : EXIT_IO,
+                        "--out %s: cannot write into %s: %s", path, folder,
+                        strerror(errno));
+    free(folder);
+    return code;
+}
+
+/* out.png of several images is out-0.png, out-1.png and so on, with as many
+ * digits as the last one needs. For free(). */
+static char *image_path(const struct drawing *drawing, int64_t index)
+{
+    const char *out = drawing->out;
+    const char *slash = strrchr(out, '/');
+    const char *dot = strrchr(slash == NULL ? out : slash, '.');
+    size_t size = strlen(out) + 32;
+    int stem = (int)(dot == NULL ? strlen(out) : (size_t)(dot - out));
+    int digits = snprintf(NULL, 0, "%lld", (long long)drawing->count - 1);
+    char *path = malloc(size);
+
+    if (path == NULL)
+        return NULL;
+    if (drawing->count == 1)
+        snprintf(path, size, "%s", out);
+    else
+        snprintf(path, size, "%.*s-%0*lld%s", stem, out, digits,
+                 (long long)index, dot == NULL ? "" : dot);
+    return path;
+}
+
+/* The images below step / steps-an-image are finished; a batch finishes all at
+ * once, so what is asked for may not be there yet. */
+static int write_finished(struct drawing *drawing)
+{
+    int status = DREAMBOOTH_OK;
+
+    while (drawing->written < drawing->count && status == DREAMBOOTH_OK) {
+        char *path = image_path(drawing, drawing->written);
+
+        if (path == NULL)
+            return DREAMBOOTH_ENOMEM;
+        status =
+            dreambooth_sampler_write(drawing->sampler, drawing->written, path);
+        free(path);
+        if (status == DREAMBOOTH_OK)
+            drawing->written++;
+    }
+    return status == DREAMBOOTH_ESTATE ? DREAMBOOTH_OK : status;
+}
+
+static int draw(struct drawing *drawing)
+{
+    int64_t step, total;
+    int status, written = DREAMBOOTH_OK;
+
+    do {
+        status = dreambooth_sampler_step(drawing->sampler);
+        if (status < DREAMBOOTH_OK)
+            return status;
+        if (dreambooth_sampler_get_integer(drawing->sampler, "step", &step) ==
+                DREAMBOOTH_OK &&
+            dreambooth_sampler_get_integer(drawing->sampler, "total-steps",
+                                           &total) == DREAMBOOTH_OK)
+            progress_show("drawing step", step, total, NULL);
+        if (!drawing->sheet)
+            written = write_finished(drawing);
+    } while (status == DREAMBOOTH_OK && written == DREAMBOOTH_OK);
+    return written;
+}
+
+static int collect(const struct drawing *drawing, dreambooth_image **images)
+{
+    int status = DREAMBOOTH_OK;
+    int64_t i;
+
+    for (i = 0; i < drawing->count && status == DREAMBOOTH_OK; i++)
+        status = dreambooth_sampler_image(drawing->sampler, i, &images[i]);
+    return status;
+}
+
+static int write_sheet(const struct drawing *drawing)
+{
+    static const char *const keys[] = {"prompt", "seed", "sampler", "steps",
+                                       "guidance-scale"};
+    const char *values[sizeof(keys) / sizeof(keys[0])];
+    dreambooth_image **images, *sheet = NULL;
+    size_t count = sizeof(keys) / sizeof(keys[0]);
+    size_t i;
+    int status;
+
+    for (i = 0; i < count; i++)
+        values[i] = options_text(drawing->options, keys[i]);
+    images = calloc((size_t)drawing->count, sizeof(dreambooth_image *));
+    if (images == NULL)
+        return DREAMBOOTH_ENOMEM;
+    status = collect(drawing, images);
+    if (status == DREAMBOOTH_OK)
+        status =
+            dreambooth_image_sheet(&sheet, drawing->context, images,
+                                   (size_t)drawing->count, 0, SHEET_MARGIN);
+    if (status == DREAMBOOTH_OK)
+        status =
+            dreambooth_image_write(sheet, drawing->out, keys, values, count);
+    dreambooth_image_free(sheet);
+    for (i = 0; i < (size_t)drawing->count; i++)
+        dreambooth_image_free(images[i]);
+    free(images);
+    return status;
+}
+
+static void print_result(const struct drawing *drawing, double seconds)
+{
+    char duration[32];
+    char *last = image_path(drawing, drawing->count - 1);
+    char *first = image_path(drawing, 0);
+
+    progress_clear();
+    format_duration(seconds, duration, sizeof(duration));
+    if (drawing->sheet || drawing->count == 1)
+        printf("%s: %lld image%s in %s\n", drawing->out,
+               (long long)drawing->count, drawing->count == 1 ? "" : "s",
+               duration);
+    else if (first != NULL && last != NULL)
+        printf("%s to %s: %lld images in %s\n", first, last,
+               (long long)drawing->count, duration);
+    free(first);
+    free(last);
+}
+
+static int set_sampler(void *sampler, const char *name, const char *value)
+{
+    return dreambooth_sampler_set(sampler, name, value);
+}
+
+static int stopped(const struct drawing *drawing)
+{
+    return complain(complain_code(DREAMBOOTH_ECANCELLED),
+                    "stopped; %lld of %lld images are written",
+                    (long long)drawing->written, (long long)drawing->count);
+}
+
+static int draw_all(struct drawing *drawing, dreambooth_model *model)
+{
+    double start = seconds_now();
+    int status = dreambooth_sampler_new(&drawing->sampler, model);
+
+    if (status == DREAMBOOTH_OK)
+        status = options_apply(drawing->options, "sampler", set_sampler,
+                               drawing->sampler);
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_sampler_get_integer(drawing->sampler, "count",
+                                                &drawing->count);
+    if (status == DREAMBOOTH_OK)
+        status = draw(drawing);
+    if (status == DREAMBOOTH_OK && drawing->sheet)
+        status = write_sheet(drawing);
+    if (status == DREAMBOOTH_OK && !options_yes(drawing->options, "quiet"))
+        print_result(drawing, seconds_now() - start);
+    dreambooth_sampler_free(drawing->sampler);
+    if (status == DREAMBOOTH_ECANCELLED)
+        return stopped(drawing);
+    return setup_check(drawing->context, status);
+}
+
+static int run(const struct options *options)
+{
+    struct drawing drawing = {.options = options};
+    dreambooth_model *model;
+    int code = options_need(options, "prompt");
+    int status;
+
+    drawing.out = options_text(options, "out");
+    drawing.sheet = options_yes(options, "sheet");
+    if (code == EXIT_DONE)
+        code = check_out(drawing.out);
+    if (code == EXIT_DONE)
+        code = setup_begin(options, &drawing.context);
+    if (code != EXIT_DONE)
+        return code;
+    status =
+        dreambooth_model_open(&model, drawing.context, options->positionals[0]);
+    if (status != DREAMBOOTH_OK)
+        return setup_end(drawing.context, complain_of(drawing.context, status));
+    code = draw_all(&drawing, model);
+    dreambooth_model_free(model);
+    return setup_end(drawing.context, code);
+}
+
+static const char *const handles[] = {"context", "sampler", NULL};
+static const char *const positionals[] = {"MODEL", NULL};
+static const struct own_flag own[] = {
+    {"out", "FILE", "sample.png",
+     "the picture; of several, out.png becomes out-0.png, out-1.png ..."},
+    {"sheet", NULL, NULL, "join several pictures in one file"},
+    {NULL, NULL, NULL, NULL},
+};
+
+const struct subcommand sample_command = {
+    .name = "sample",
+    .arguments = "MODEL --prompt TEXT [--out FILE]",
+    .summary = "Draws pictures with a model",
+    .example = "dreambooth sample MODEL --prompt \"a dog\" --steps 25 "
+               "--seed 7 --out dog.png",
+    .handles = handles,
+    .own = own,
+    .positionals = positionals,
+    .run = run,
+};
