@@ -30,7 +30,7 @@ static int attention_backward(struct db_tape *tape, struct db_op *op,
 {
     dreambooth_attention a = {.dy = db_tensor_f32(dy)};
     struct db_tensor *gradients[3] = {NULL};
-    int status = DREAMBOOTH_OK, i;
+    int status, i;
 
     form(&a, op->saved[0], op->saved[1], op->saved[2],
          op->facts.attention.heads, op->facts.attention.causal);
@@ -45,12 +45,8 @@ static int attention_backward(struct db_tape *tape, struct db_op *op,
         a.dv = db_tensor_f32(gradients[2]);
         status = db_run(tape->device, attention_backward, &a);
     }
-    for (i = 0; i < 3; i++) {
-        if (status == DREAMBOOTH_OK)
-            status = db_slot_add(tape, op->inputs[i], gradients[i]);
-        else
-            db_tensor_release(gradients[i]);
-    }
+    for (i = 0; i < 3; i++)
+        status = db_slot_finish(tape, op->inputs[i], gradients[i], status);
     return status;
 }
 
@@ -76,11 +72,8 @@ struct db_var *db_attention(struct db_tape *tape, struct db_var *q,
 
     if (!db_op_ready(tape, inputs, 3))
         return NULL;
-    if (!fits(&q->data->shape, &k->data->shape, &v->data->shape, heads)) {
-        db_op_misfit(tape, "attention", &q->data->shape, &k->data->shape);
-        db_op_drop(inputs, 3);
-        return NULL;
-    }
+    if (!fits(&q->data->shape, &k->data->shape, &v->data->shape, heads))
+        return db_op_misfit(tape, "attention", inputs, 3, &k->data->shape);
     form(&a, q->data, k->data, v->data, heads, causal);
     rows = db_shape3(a.batch, heads, a.query_length);
     y = db_op_tensor(tape, &q->data->shape);
@@ -116,8 +109,8 @@ static int softmax_backward(struct db_tape *tape, struct db_op *op,
     if (dx == NULL)
         return tape->status;
     a.dx = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, softmax_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, softmax_backward, &a));
 }
 
 struct db_var *db_softmax(struct db_tape *tape, struct db_var *x)

@@ -4,50 +4,55 @@
  */
 #include "grad/tape_int.h"
 
-/* dx from dy and W; dW and db from x and dy: the shapes are as forward. */
+/* dW and db from x and dy; db alone where the weight does not train. */
+static int params_backward(struct db_tape *tape, struct db_op *op,
+                           struct db_tensor *dy, dreambooth_conv2d *a)
+{
+    struct db_param *weight = op->params[0], *bias = op->params[1];
+
+    if (!db_param_wanted(weight))
+        return db_bias_backward(tape, bias, dy);
+    a->x = db_tensor_f32(op->saved[0]);
+    a->dweight = db_param_gradient(tape, weight);
+    if (a->dweight == NULL)
+        return tape->status;
+    if (db_param_wanted(bias) &&
+        (a->dbias = db_param_gradient(tape, bias)) == NULL)
+        return tape->status;
+    return db_run(tape->device, conv2d_backward_weight, a);
+}
+
+/* saved: x, if the weight trains. dx comes from dy and W. */
 static int conv2d_backward(struct db_tape *tape, struct db_op *op,
                            struct db_tensor *dy)
 {
-    struct db_param *weight = op->params[0], *bias = op->params[1];
     dreambooth_conv2d a = op->facts.conv2d;
     struct db_shape shape =
         db_shape4(a.batch, a.in_height, a.in_width, a.in_channels);
     struct db_tensor *dx;
-    int status = DREAMBOOTH_OK;
+    int status;
 
     a.dy = db_tensor_f32(dy);
-    a.weight = db_tensor_f32(weight->data);
-    if (db_param_wanted(weight)) {
-        a.x = db_tensor_f32(op->saved[0]);
-        a.dweight = db_param_gradient(tape, weight);
-        if (a.dweight == NULL)
-            return tape->status;
-        if (db_param_wanted(bias) &&
-            (a.dbias = db_param_gradient(tape, bias)) == NULL)
-            return tape->status;
-        status = db_run(tape->device, conv2d_backward_weight, &a);
-    }
+    status = params_backward(tape, op, dy, &a);
     if (status != DREAMBOOTH_OK || op->inputs[0] == NULL)
         return status;
     dx = db_op_tensor(tape, &shape);
     if (dx == NULL)
         return tape->status;
     a.dx = db_tensor_f32(dx);
-    status = db_run(tape->device, conv2d_backward_data, &a);
-    if (status == DREAMBOOTH_OK)
-        return db_slot_add(tape, op->inputs[0], dx);
-    db_tensor_release(dx);
-    return status;
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, conv2d_backward_data, &a));
 }
 
 /* The kernel's arguments; false where the shapes do not fit. */
 static bool fill(dreambooth_conv2d *a, const struct db_shape *x,
-                 const struct db_param *weight,
+                 const struct db_param *weight, const struct db_param *bias,
                  const struct db_conv2d_form *form)
 {
     const int64_t *w = weight->data->shape.size; /* out, height, width, in */
 
-    if (x->rank != 4 || weight->data->shape.rank != 4 || x->size[3] != w[3])
+    if (x->rank != 4 || weight->data->shape.rank != 4 || x->size[3] != w[3] ||
+        form->stride < 1 || !db_bias_fits(bias, w[0]))
         return false;
     *a = (dreambooth_conv2d){.batch = x->size[0],
                              .in_height = x->size[1],
@@ -82,11 +87,8 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
-    if (!fill(&a, &x->data->shape, weight, form)) {
-        db_op_misfit(tape, weight->name, &x->data->shape, &weight->shape);
-        db_drop(x);
-        return NULL;
-    }
+    if (!fill(&a, &x->data->shape, weight, bias, form))
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     shape = db_shape4(a.batch, a.out_height, a.out_width, a.out_channels);
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {

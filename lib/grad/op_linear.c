@@ -1,74 +1,88 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linear layers: one matrix product forward, two backward.
+ * Linear layers, one matrix product forward and two backward; and biases, which
+ * convolutions have as well.
  */
 #include "grad/tape_int.h"
 
-/*
- * dx = dy W, dW += dy^T x, db += the column sums of dy, with x [rows, in],
- * W [out, in], dy [rows, out].
- */
+int db_bias_backward(struct db_tape *tape, struct db_param *bias,
+                     struct db_tensor *dy)
+{
+    dreambooth_rows a = {.batch = 1,
+                         .rows = db_shape_rows(&dy->shape),
+                         .columns = db_shape_columns(&dy->shape),
+                         .x = db_tensor_f32(dy)};
+
+    if (!db_param_wanted(bias))
+        return DREAMBOOTH_OK;
+    a.sum = db_param_gradient(tape, bias);
+    return a.sum == NULL ? tape->status : db_run(tape->device, sum_rows, &a);
+}
+
+bool db_bias_fits(const struct db_param *bias, int64_t channels)
+{
+    return bias == NULL || db_tensor_count(bias->data) == channels;
+}
+
+/* dW += dy^T x with x [rows, in], W [out, in], dy [rows, out]. */
+static int weight_backward(struct db_tape *tape, struct db_param *weight,
+                           const struct db_tensor *x, struct db_tensor *dy)
+{
+    dreambooth_gemm a = {.batch = 1,
+                         .m = db_shape_columns(&dy->shape),
+                         .k = db_shape_rows(&dy->shape),
+                         .transpose_a = 1,
+                         .alpha = 1.0f,
+                         .beta = 1.0f,
+                         .a = db_tensor_f32(dy)};
+
+    if (!db_param_wanted(weight))
+        return DREAMBOOTH_OK;
+    a.n = db_shape_columns(&x->shape);
+    a.b = db_tensor_f32(x);
+    a.lda = a.m;
+    a.ldb = a.ldc = a.n;
+    a.c = db_param_gradient(tape, weight);
+    return a.c == NULL ? tape->status : db_run(tape->device, gemm, &a);
+}
+
+/* dx = dy W. */
+static int input_backward(struct db_tape *tape, struct db_slot *slot,
+                          const struct db_param *weight, struct db_tensor *dy)
+{
+    struct db_shape shape = dy->shape;
+    struct db_tensor *dx;
+    dreambooth_gemm a = {.batch = 1,
+                         .m = db_shape_rows(&shape),
+                         .k = db_shape_columns(&shape),
+                         .alpha = 1.0f,
+                         .a = db_tensor_f32(dy),
+                         .b = db_tensor_f32(weight->data)};
+
+    if (slot == NULL)
+        return DREAMBOOTH_OK;
+    a.n = db_tensor_count(weight->data) / a.k;
+    shape.size[shape.rank - 1] = a.n;
+    dx = db_op_tensor(tape, &shape);
+    if (dx == NULL)
+        return tape->status;
+    a.c = db_tensor_f32(dx);
+    a.lda = a.k;
+    a.ldb = a.ldc = a.n;
+    return db_slot_finish(tape, slot, dx, db_run(tape->device, gemm, &a));
+}
+
+/* saved: x, if the weight trains. */
 static int linear_backward(struct db_tape *tape, struct db_op *op,
                            struct db_tensor *dy)
 {
-    struct db_param *weight = op->params[0], *bias = op->params[1];
-    int64_t rows = db_shape_rows(&dy->shape);
-    int64_t out = weight->data->shape.size[0];
-    int64_t in = db_tensor_count(weight->data) / out;
-    int status = DREAMBOOTH_OK;
+    int status = weight_backward(tape, op->params[0], op->saved[0], dy);
 
-    if (db_param_wanted(weight)) {
-        dreambooth_gemm dw = {.batch = 1,
-                              .m = out,
-                              .n = in,
-                              .k = rows,
-                              .transpose_a = 1,
-                              .alpha = 1.0f,
-                              .beta = 1.0f,
-                              .a = db_tensor_f32(dy),
-                              .lda = out,
-                              .b = db_tensor_f32(op->saved[0]),
-                              .ldb = in,
-                              .ldc = in};
-        dw.c = db_param_gradient(tape, weight);
-        if (dw.c == NULL)
-            return tape->status;
-        status = db_run(tape->device, gemm, &dw);
-    }
-    if (status == DREAMBOOTH_OK && db_param_wanted(bias)) {
-        dreambooth_rows db = {
-            .batch = 1, .rows = rows, .columns = out, .x = db_tensor_f32(dy)};
-        db.sum = db_param_gradient(tape, bias);
-        if (db.sum == NULL)
-            return tape->status;
-        status = db_run(tape->device, sum_rows, &db);
-    }
-    if (status == DREAMBOOTH_OK && op->inputs[0] != NULL) {
-        struct db_shape shape = dy->shape;
-        dreambooth_gemm g = {.batch = 1,
-                             .m = rows,
-                             .n = in,
-                             .k = out,
-                             .alpha = 1.0f,
-                             .a = db_tensor_f32(dy),
-                             .lda = out,
-                             .b = db_tensor_f32(weight->data),
-                             .ldb = in,
-                             .ldc = in};
-        struct db_tensor *dx;
-
-        shape.size[shape.rank - 1] = in;
-        dx = db_op_tensor(tape, &shape);
-        if (dx == NULL)
-            return tape->status;
-        g.c = db_tensor_f32(dx);
-        status = db_run(tape->device, gemm, &g);
-        if (status != DREAMBOOTH_OK)
-            db_tensor_release(dx);
-        else
-            status = db_slot_add(tape, op->inputs[0], dx);
-    }
-    return status;
+    if (status == DREAMBOOTH_OK)
+        status = db_bias_backward(tape, op->params[1], dy);
+    return status != DREAMBOOTH_OK
+               ? status
+               : input_backward(tape, op->inputs[0], op->params[0], dy);
 }
 
 struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
@@ -87,11 +101,10 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
     product.n = weight->data->shape.size[0];
     product.k = db_shape_columns(&shape);
     product.m = db_shape_rows(&shape);
-    if (db_tensor_count(weight->data) != product.n * product.k) {
-        db_op_misfit(tape, weight->name, &shape, &weight->shape);
-        db_drop(x);
-        return NULL;
-    }
+    if (shape.rank == 0 || product.n < 1 ||
+        db_tensor_count(weight->data) != product.n * product.k ||
+        !db_bias_fits(bias, product.n))
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     shape.size[shape.rank - 1] = product.n;
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {

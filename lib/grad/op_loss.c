@@ -23,8 +23,8 @@ static int mse_backward(struct db_tape *tape, struct db_op *op,
     if (op->saved[2] != NULL)
         a.weight = db_tensor_f32(op->saved[2]);
     a.dprediction = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, mse_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, mse_backward, &a));
 }
 
 /* The weights in a tensor of their own; NULL where there are none. */
@@ -55,11 +55,9 @@ struct db_var *db_mse(struct db_tape *tape, struct db_var *x,
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
-    if (!db_shape_equal(&x->data->shape, &target->shape)) {
-        db_op_misfit(tape, "loss", &x->data->shape, &target->shape);
-        db_drop(x);
-        return NULL;
-    }
+    if (!db_shape_equal(&x->data->shape, &target->shape) ||
+        target->shape.rank == 0 || db_tensor_count(target) == 0)
+        return db_op_misfit(tape, "loss", &x, 1, &target->shape);
     a.batch = target->shape.size[0];
     y = db_op_tensor(tape, &one);
     weights = copy_weights(tape, weight, a.batch);

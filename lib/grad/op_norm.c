@@ -22,15 +22,6 @@ static int gradients(struct db_tape *tape, struct db_op *op,
     return DREAMBOOTH_OK;
 }
 
-static int finish(struct db_tape *tape, struct db_op *op, int status,
-                  struct db_tensor *dx)
-{
-    if (status == DREAMBOOTH_OK && dx != NULL)
-        return db_slot_add(tape, op->inputs[0], dx);
-    db_tensor_release(dx);
-    return status;
-}
-
 static void group_form(dreambooth_group_norm *a, const struct db_tensor *x,
                        int64_t groups, float epsilon)
 {
@@ -56,7 +47,8 @@ static int group_norm_backward(struct db_tape *tape, struct db_op *op,
     a.mean = db_tensor_f32(op->saved[1]);
     a.rstd = db_tensor_f32(op->saved[2]);
     a.dx = dx == NULL ? NULL : db_tensor_f32(dx);
-    return finish(tape, op, db_run(tape->device, group_norm_backward, &a), dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, group_norm_backward, &a));
 }
 
 static void layer_form(dreambooth_layer_norm *a, const struct db_tensor *x,
@@ -82,7 +74,8 @@ static int layer_norm_backward(struct db_tape *tape, struct db_op *op,
     a.mean = db_tensor_f32(op->saved[1]);
     a.rstd = db_tensor_f32(op->saved[2]);
     a.dx = dx == NULL ? NULL : db_tensor_f32(dx);
-    return finish(tape, op, db_run(tape->device, layer_norm_backward, &a), dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, layer_norm_backward, &a));
 }
 
 /* Places for the result and COUNT means and reciprocal deviations. */
@@ -122,15 +115,13 @@ static struct db_var *record(struct db_tape *tape, db_backward *backward,
     return result;
 }
 
-static bool fits(struct db_tape *tape, struct db_var *x,
-                 struct db_param *weight)
+static bool fits(const struct db_shape *x, const struct db_param *weight,
+                 const struct db_param *bias)
 {
-    if (x->data->shape.rank >= 2 &&
-        db_shape_columns(&x->data->shape) == db_tensor_count(weight->data))
-        return true;
-    db_op_misfit(tape, weight->name, &x->data->shape, &weight->shape);
-    db_drop(x);
-    return false;
+    int64_t channels = db_shape_columns(x);
+
+    return x->rank >= 2 && db_tensor_count(weight->data) == channels &&
+           db_bias_fits(bias, channels);
 }
 
 struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
@@ -142,8 +133,11 @@ struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
     dreambooth_group_norm a = {0};
     struct places places;
 
-    if (!db_op_ready(tape, &x, 1) || !fits(tape, x, weight))
+    if (!db_op_ready(tape, &x, 1))
         return NULL;
+    if (!fits(&x->data->shape, weight, bias) || groups < 1 ||
+        db_shape_columns(&x->data->shape) % groups != 0)
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     group_form(&a, x->data, groups, epsilon);
     if (make_places(tape, &x->data->shape, a.batch * groups, &places)) {
         a.weight = db_tensor_f32(weight->data);
@@ -165,8 +159,10 @@ struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
     dreambooth_layer_norm a = {0};
     struct places places;
 
-    if (!db_op_ready(tape, &x, 1) || !fits(tape, x, weight))
+    if (!db_op_ready(tape, &x, 1))
         return NULL;
+    if (!fits(&x->data->shape, weight, bias))
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     layer_form(&a, x->data, epsilon);
     if (make_places(tape, &x->data->shape, a.rows, &places)) {
         a.weight = db_tensor_f32(weight->data);

@@ -24,8 +24,8 @@ static int activation_backward(struct db_tape *tape, struct db_op *op,
     if (dx == NULL)
         return tape->status;
     a.dx = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, unary_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, unary_backward, &a));
 }
 
 struct db_var *db_activation(struct db_tape *tape, struct db_var *x,
@@ -67,8 +67,8 @@ static int geglu_backward(struct db_tape *tape, struct db_op *op,
     if (dx == NULL)
         return tape->status;
     a.dx = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, geglu_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, geglu_backward, &a));
 }
 
 struct db_var *db_geglu(struct db_tape *tape, struct db_var *x)
@@ -82,6 +82,8 @@ struct db_var *db_geglu(struct db_tape *tape, struct db_var *x)
     if (!db_op_ready(tape, &x, 1))
         return NULL;
     shape = x->data->shape;
+    if (shape.rank == 0 || db_shape_columns(&shape) % 2 != 0)
+        return db_op_misfit(tape, "geglu", &x, 1, &shape);
     shape.size[shape.rank - 1] /= 2;
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {
@@ -111,38 +113,17 @@ static int add_backward(struct db_tape *tape, struct db_op *op,
 struct db_var *db_add(struct db_tape *tape, struct db_var *x, struct db_var *y)
 {
     struct db_var *inputs[2] = {x, y};
-    struct db_var *from = x, *other = y;
     struct db_tensor *sum;
     struct db_var *result;
     struct db_op *op;
-    dreambooth_axpby a = {.alpha = 1.0f};
 
     if (!db_op_ready(tape, inputs, 2))
         return NULL;
-    if (!db_shape_equal(&x->data->shape, &y->data->shape)) {
-        db_op_misfit(tape, "sum", &x->data->shape, &y->data->shape);
-        db_op_drop(inputs, 2);
-        return NULL;
-    }
-    sum = db_op_in_place(tape, x);
-    if (sum != NULL && sum != x->data) {
-        db_tensor_release(sum);
-        sum = db_op_in_place(tape, y);
-        from = y;
-        other = x;
-    }
-    if (sum != NULL) {
-        a.count = db_tensor_count(sum);
-        a.y = db_tensor_f32(sum);
-        if (sum != from->data) {
-            a.x = db_tensor_f32(from->data);
-            db_tape_fail(tape, db_run(tape->device, axpby, &a));
-        }
-        a.x = db_tensor_f32(other->data);
-        a.beta = 1.0f;
-        if (tape->status == DREAMBOOTH_OK)
-            db_tape_fail(tape, db_run(tape->device, axpby, &a));
-    }
+    if (!db_shape_equal(&x->data->shape, &y->data->shape))
+        return db_op_misfit(tape, "sum", inputs, 2, &y->data->shape);
+    sum = db_op_in_place(tape, db_op_sole(y) ? y : x);
+    if (sum != NULL)
+        db_tape_fail(tape, db_add_tensors(tape, x->data, y->data, sum));
     result = db_op_record(tape, add_backward, sum, inputs, 2, NULL, &op);
     db_op_drop(inputs, 2);
     return result;
@@ -159,8 +140,8 @@ static int scale_backward(struct db_tape *tape, struct db_op *op,
     if (dx == NULL)
         return tape->status;
     a.y = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, axpby, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, axpby, &a));
 }
 
 struct db_var *db_scale(struct db_tape *tape, struct db_var *x, float factor)
@@ -203,8 +184,8 @@ static int add_rows_backward(struct db_tape *tape, struct db_op *op,
         return status;
     a.rows = db_shape_rows(&dy->shape) / a.batch;
     a.sum = db_tensor_f32(dv);
-    db_tape_fail(tape, db_run(tape->device, sum_rows, &a));
-    return db_slot_add(tape, op->inputs[1], dv);
+    return db_slot_finish(tape, op->inputs[1], dv,
+                          db_run(tape->device, sum_rows, &a));
 }
 
 struct db_var *db_add_rows(struct db_tape *tape, struct db_var *x,
@@ -220,11 +201,9 @@ struct db_var *db_add_rows(struct db_tape *tape, struct db_var *x,
         return NULL;
     a.batch = x->data->shape.size[0];
     a.columns = db_shape_columns(&x->data->shape);
-    if (db_tensor_count(v->data) != a.batch * a.columns || a.batch == 0) {
-        db_op_misfit(tape, "row sum", &x->data->shape, &v->data->shape);
-        db_op_drop(inputs, 2);
-        return NULL;
-    }
+    if (x->data->shape.rank < 2 || a.batch == 0 ||
+        db_tensor_count(v->data) != a.batch * a.columns)
+        return db_op_misfit(tape, "row sum", inputs, 2, &v->data->shape);
     y = db_op_in_place(tape, x);
     if (y != NULL) {
         a.rows = db_shape_rows(&y->shape) / a.batch;
@@ -248,49 +227,56 @@ static int add_positions_backward(struct db_tape *tape, struct db_op *op,
                          .rows = dy->shape.size[0],
                          .columns = dy->shape.size[1] * dy->shape.size[2],
                          .x = db_tensor_f32(dy)};
+    int status = DREAMBOOTH_OK;
 
     if (db_param_wanted(op->params[0])) {
         a.sum = db_param_gradient(tape, op->params[0]);
-        if (a.sum == NULL)
-            return tape->status;
-        db_tape_fail(tape, db_run(tape->device, sum_rows, &a));
+        status =
+            a.sum == NULL ? tape->status : db_run(tape->device, sum_rows, &a);
     }
-    return tape->status != DREAMBOOTH_OK
-               ? tape->status
+    return status != DREAMBOOTH_OK
+               ? status
                : db_slot_add(tape, op->inputs[0], db_tensor_hold(dy));
+}
+
+/* y[b] = x[b] + w for every image b; y may be x. */
+static int add_to_each(struct db_tape *tape, const struct db_tensor *x,
+                       const struct db_tensor *w, struct db_tensor *y)
+{
+    int64_t count = x->shape.size[1] * x->shape.size[2], b;
+    dreambooth_axpby copy = {.count = db_tensor_count(x),
+                             .alpha = 1.0f,
+                             .x = db_tensor_f32(x),
+                             .y = db_tensor_f32(y)};
+    dreambooth_axpby add = {
+        .count = count, .alpha = 1.0f, .beta = 1.0f, .x = db_tensor_f32(w)};
+    int status = y == x ? DREAMBOOTH_OK : db_run(tape->device, axpby, &copy);
+
+    for (b = 0; b < x->shape.size[0] && status == DREAMBOOTH_OK; b++) {
+        add.y = db_tensor_f32(y) + b * count;
+        status = db_run(tape->device, axpby, &add);
+    }
+    return status;
 }
 
 struct db_var *db_add_positions(struct db_tape *tape, struct db_var *x,
                                 struct db_param *w)
 {
     struct db_param *params[DB_OP_PARAMS] = {w};
-    const struct db_shape *shape;
+    const struct db_shape *shape, *table = &w->data->shape;
     struct db_tensor *y;
     struct db_var *result;
     struct db_op *op;
-    dreambooth_axpby a = {.alpha = 1.0f, .beta = 1.0f};
-    int64_t i;
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
     shape = &x->data->shape;
-    if (shape->rank != 3 || shape->size[1] > w->data->shape.size[0] ||
-        shape->size[2] != w->data->shape.size[1]) {
-        db_op_misfit(tape, w->name, shape, &w->shape);
-        db_drop(x);
-        return NULL;
-    }
-    y = db_op_tensor(tape, shape);
-    a.count = shape->size[1] * shape->size[2];
-    for (i = 0; y != NULL && i < shape->size[0]; i++) {
-        a.y = db_tensor_f32(y) + i * a.count;
-        a.x = db_tensor_f32(x->data) + i * a.count;
-        a.beta = 0.0f;
-        db_tape_fail(tape, db_run(tape->device, axpby, &a));
-        a.x = db_tensor_f32(w->data);
-        a.beta = 1.0f;
-        db_tape_fail(tape, db_run(tape->device, axpby, &a));
-    }
+    if (shape->rank != 3 || table->rank != 2 ||
+        shape->size[1] > table->size[0] || shape->size[2] != table->size[1])
+        return db_op_misfit(tape, w->name, &x, 1, &w->shape);
+    y = db_op_in_place(tape, x);
+    if (y != NULL)
+        db_tape_fail(tape, add_to_each(tape, x->data, w->data, y));
     result = db_op_record(tape, add_positions_backward, y, &x, 1, params, &op);
     db_drop(x);
     return result;

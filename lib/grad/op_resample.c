@@ -25,8 +25,8 @@ static int upsample_backward(struct db_tape *tape, struct db_op *op,
         return tape->status;
     form(&a, &op->facts.shape, &dy->shape);
     a.dx = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, upsample_nearest_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, upsample_nearest_backward, &a));
 }
 
 static int average_backward(struct db_tape *tape, struct db_op *op,
@@ -39,11 +39,12 @@ static int average_backward(struct db_tape *tape, struct db_op *op,
         return tape->status;
     form(&a, &op->facts.shape, &dy->shape);
     a.dx = db_tensor_f32(dx);
-    db_tape_fail(tape, db_run(tape->device, average_pool_backward, &a));
-    return db_slot_add(tape, op->inputs[0], dx);
+    return db_slot_finish(tape, op->inputs[0], dx,
+                          db_run(tape->device, average_pool_backward, &a));
 }
 
-/* A result of HEIGHT x WIDTH with the kernel's arguments in A. */
+/* A result of HEIGHT x WIDTH with the kernel's arguments in A; NULL, with X
+ * dropped, on failure. */
 static struct db_tensor *prepare(struct db_tape *tape, struct db_var *x,
                                  int64_t height, int64_t width,
                                  dreambooth_resample *a)
@@ -53,12 +54,14 @@ static struct db_tensor *prepare(struct db_tape *tape, struct db_var *x,
     struct db_tensor *y;
 
     if (x->data->shape.rank != 4 || height < 1 || width < 1) {
-        db_op_misfit(tape, "resample", &x->data->shape, &shape);
+        db_op_misfit(tape, "resample", &x, 1, &shape);
         return NULL;
     }
     y = db_op_tensor(tape, &shape);
-    if (y == NULL)
+    if (y == NULL) {
+        db_drop(x);
         return NULL;
+    }
     form(a, &x->data->shape, &shape);
     a->x = db_tensor_f32(x->data);
     a->y = db_tensor_f32(y);
@@ -86,8 +89,9 @@ struct db_var *db_upsample_nearest(struct db_tape *tape, struct db_var *x,
     if (!db_op_ready(tape, &x, 1))
         return NULL;
     y = prepare(tape, x, height, width, &a);
-    if (y != NULL)
-        db_tape_fail(tape, db_run(tape->device, upsample_nearest_forward, &a));
+    if (y == NULL)
+        return NULL;
+    db_tape_fail(tape, db_run(tape->device, upsample_nearest_forward, &a));
     return record(tape, upsample_backward, y, x);
 }
 
@@ -100,7 +104,8 @@ struct db_var *db_average_pool(struct db_tape *tape, struct db_var *x)
         return NULL;
     y = prepare(tape, x, x->data->shape.size[1] / 2, x->data->shape.size[2] / 2,
                 &a);
-    if (y != NULL)
-        db_tape_fail(tape, db_run(tape->device, average_pool_forward, &a));
+    if (y == NULL)
+        return NULL;
+    db_tape_fail(tape, db_run(tape->device, average_pool_forward, &a));
     return record(tape, average_backward, y, x);
 }

@@ -36,16 +36,24 @@ static struct db_tensor *cut(struct db_tape *tape, const struct db_tensor *dy,
 static int concat_backward(struct db_tape *tape, struct db_op *op,
                            struct db_tensor *dy)
 {
-    int64_t columns = db_shape_columns(&dy->shape);
     int64_t first = op->facts.channels.count;
+    int64_t second = db_shape_columns(&dy->shape) - first;
     int status = DREAMBOOTH_OK;
 
     if (op->inputs[0] != NULL)
         status = db_slot_add(tape, op->inputs[0], cut(tape, dy, 0, first));
     if (status == DREAMBOOTH_OK && op->inputs[1] != NULL)
-        status = db_slot_add(tape, op->inputs[1],
-                             cut(tape, dy, first, columns - first));
+        status = db_slot_add(tape, op->inputs[1], cut(tape, dy, first, second));
     return status;
+}
+
+/* Are they equal but for the last dimension? */
+static bool rows_equal(struct db_shape x, struct db_shape y)
+{
+    if (x.rank == 0 || y.rank == 0)
+        return false;
+    x.size[x.rank - 1] = y.size[y.rank - 1] = 0;
+    return db_shape_equal(&x, &y);
 }
 
 struct db_var *db_concat(struct db_tape *tape, struct db_var *x,
@@ -61,13 +69,10 @@ struct db_var *db_concat(struct db_tape *tape, struct db_var *x,
     if (!db_op_ready(tape, inputs, 2))
         return NULL;
     shape = x->data->shape;
+    if (!rows_equal(shape, y->data->shape))
+        return db_op_misfit(tape, "concat", inputs, 2, &y->data->shape);
     first = db_shape_columns(&shape);
     second = db_shape_columns(&y->data->shape);
-    if (db_shape_rows(&shape) != db_shape_rows(&y->data->shape)) {
-        db_op_misfit(tape, "concat", &shape, &y->data->shape);
-        db_op_drop(inputs, 2);
-        return NULL;
-    }
     shape.size[shape.rank - 1] = first + second;
     joined = db_op_tensor(tape, &shape);
     if (joined != NULL) {
@@ -91,20 +96,25 @@ static int channels_backward(struct db_tape *tape, struct db_op *op,
 
     if (status != DREAMBOOTH_OK)
         return status;
-    db_tape_fail(tape, copy_columns(tape, dy, 0, dx, op->facts.channels.first,
-                                    db_shape_columns(&dy->shape)));
-    return db_slot_add(tape, op->inputs[0], dx);
+    status = copy_columns(tape, dy, 0, dx, op->facts.channels.first,
+                          db_shape_columns(&dy->shape));
+    return db_slot_finish(tape, op->inputs[0], dx, status);
 }
 
 struct db_var *db_channels(struct db_tape *tape, struct db_var *x,
                            int64_t first, int64_t count)
 {
+    struct db_shape shape;
     struct db_tensor *part;
     struct db_var *result;
     struct db_op *op;
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
+    shape = db_shape2(first, count);
+    if (x->data->shape.rank == 0 || first < 0 || count < 1 ||
+        first > db_shape_columns(&x->data->shape) - count)
+        return db_op_misfit(tape, "channels", &x, 1, &shape);
     part = cut(tape, x->data, first, count);
     result = db_op_record(tape, channels_backward, part, &x, 1, NULL, &op);
     if (op != NULL) {
@@ -134,6 +144,8 @@ struct db_var *db_reshape(struct db_tape *tape, struct db_var *x,
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
+    if (db_shape_count(shape) != db_tensor_count(x->data))
+        return db_op_misfit(tape, "reshape", &x, 1, shape);
     db_tape_fail(tape, db_tensor_reshape(x->data, shape, &y));
     result = db_op_record(tape, reshape_backward, y, &x, 1, NULL, &op);
     if (op != NULL)

@@ -91,6 +91,8 @@ fail:
 struct db_var *db_var_new(struct db_tape *tape, struct db_tensor *data,
                           bool want_gradient)
 {
+    if (data == NULL)
+        db_tape_fail(tape, tape->env->error_status);
     if (data == NULL || tape->status != DREAMBOOTH_OK)
         return NULL;
     return var_over(tape, db_tensor_hold(data), want_gradient);
@@ -207,28 +209,44 @@ struct db_var *db_op_record(struct db_tape *tape, db_backward *backward,
     return var;
 }
 
+int db_add_tensors(struct db_tape *tape, const struct db_tensor *x,
+                   const struct db_tensor *y, struct db_tensor *sum)
+{
+    dreambooth_axpby add = {.count = db_tensor_count(sum),
+                            .alpha = 1.0f,
+                            .x = db_tensor_f32(x),
+                            .y = db_tensor_f32(sum)};
+    int status = DREAMBOOTH_OK;
+
+    if (sum != x && sum != y)
+        status = db_run(tape->device, axpby, &add);
+    add.x = db_tensor_f32(sum == y ? x : y);
+    add.beta = 1.0f;
+    return status != DREAMBOOTH_OK ? status : db_run(tape->device, axpby, &add);
+}
+
 /* Adds GRADIENT to what SLOT has, in whichever tensor nobody else can see. */
 static int slot_sum(struct db_tape *tape, struct db_slot *slot,
                     struct db_tensor *gradient)
 {
-    struct db_tensor *sum = slot->gradient;
-    dreambooth_axpby add;
+    struct db_tensor *sum = NULL;
     int status = DREAMBOOTH_OK;
 
-    if (!db_tensor_sole(sum)) {
+    if (db_tensor_sole(slot->gradient))
+        sum = db_tensor_hold(slot->gradient);
+    else if (db_tensor_sole(gradient))
+        sum = db_tensor_hold(gradient);
+    else
         status = db_tensor_new(tape->env, DB_F32, &gradient->shape, &sum);
-        if (status != DREAMBOOTH_OK)
-            return status;
-        add = (dreambooth_axpby){db_tensor_count(sum), 1.0f, 0.0f,
-                                 db_tensor_f32(slot->gradient),
-                                 db_tensor_f32(sum)};
-        status = db_run(tape->device, axpby, &add);
-        db_tensor_release(slot->gradient);
-        slot->gradient = sum;
+    if (status == DREAMBOOTH_OK)
+        status = db_add_tensors(tape, slot->gradient, gradient, sum);
+    if (status != DREAMBOOTH_OK) {
+        db_tensor_release(sum);
+        return status;
     }
-    add = (dreambooth_axpby){db_tensor_count(sum), 1.0f, 1.0f,
-                             db_tensor_f32(gradient), db_tensor_f32(sum)};
-    return status != DREAMBOOTH_OK ? status : db_run(tape->device, axpby, &add);
+    db_tensor_release(slot->gradient);
+    slot->gradient = sum;
+    return DREAMBOOTH_OK;
 }
 
 int db_slot_add(struct db_tape *tape, struct db_slot *slot,
@@ -244,6 +262,15 @@ int db_slot_add(struct db_tape *tape, struct db_slot *slot,
     }
     if (slot != NULL)
         status = slot_sum(tape, slot, gradient);
+    db_tensor_release(gradient);
+    return status;
+}
+
+int db_slot_finish(struct db_tape *tape, struct db_slot *slot,
+                   struct db_tensor *gradient, int status)
+{
+    if (status == DREAMBOOTH_OK && gradient != NULL)
+        return db_slot_add(tape, slot, gradient);
     db_tensor_release(gradient);
     return status;
 }
@@ -273,23 +300,30 @@ struct db_tensor *db_op_tensor(struct db_tape *tape,
     return tensor;
 }
 
+bool db_op_sole(const struct db_var *x)
+{
+    return x->references == 1 && db_tensor_sole(x->data);
+}
+
 struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x)
 {
-    if (x->references == 1 && db_tensor_sole(x->data))
+    if (db_op_sole(x))
         return db_tensor_hold(x->data);
     return db_op_tensor(tape, &x->data->shape);
 }
 
 struct db_var *db_op_misfit(struct db_tape *tape, const char *name,
-                            const struct db_shape *a, const struct db_shape *b)
+                            struct db_var *const *inputs, int count,
+                            const struct db_shape *other)
 {
-    char a_text[96], b_text[96];
+    char text[96], other_text[96];
 
-    db_shape_text(a, a_text, sizeof(a_text));
-    db_shape_text(b, b_text, sizeof(b_text));
+    db_shape_text(&inputs[0]->data->shape, text, sizeof(text));
+    db_shape_text(other, other_text, sizeof(other_text));
     db_tape_fail(tape, db_fail(tape->env, DREAMBOOTH_EINTERNAL,
-                               "%s: shapes %s and %s do not fit", name, a_text,
-                               b_text));
+                               "%s: shapes %s and %s do not fit", name, text,
+                               other_text));
+    db_op_drop(inputs, count);
     return NULL;
 }
 

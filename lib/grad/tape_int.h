@@ -78,18 +78,35 @@ bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
  * making it failed. */
 int db_slot_add(struct db_tape *tape, struct db_slot *slot,
                 struct db_tensor *gradient);
+/* How a backward pass ends: GRADIENT (NULL where none is wanted), taken over,
+ * to SLOT if STATUS, that of its kernel, is OK. */
+int db_slot_finish(struct db_tape *tape, struct db_slot *slot,
+                   struct db_tensor *gradient, int status);
 /* The gradient of PARAM, made of zeros on first use; NULL on failure. */
 float *db_param_gradient(struct db_tape *tape, struct db_param *param);
 bool db_param_wanted(const struct db_param *param);
+/* Adds the column sums of DY [rows, channels] to the gradient of BIAS, if that
+ * is wanted. */
+int db_bias_backward(struct db_tape *tape, struct db_param *bias,
+                     struct db_tensor *dy);
+/* Is it [channels]? NULL, for no bias, is. */
+bool db_bias_fits(const struct db_param *bias, int64_t channels);
 
 /* A tensor for a result; NULL with the status on the tape. */
 struct db_tensor *db_op_tensor(struct db_tape *tape,
                                const struct db_shape *shape);
+/* Can nobody else see X, or its memory? */
+bool db_op_sole(const struct db_var *x);
 /* X's own tensor where nobody else can see it, else a fresh one alike. */
 struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x);
-/* Makes the tape fail because shapes do not fit; gives NULL. */
+/* SUM = X + Y, of one shape; SUM may be either. */
+int db_add_tensors(struct db_tape *tape, const struct db_tensor *x,
+                   const struct db_tensor *y, struct db_tensor *sum);
+/* How an operation ends whose inputs' shapes, and OTHER, do not fit: the tape
+ * fails, the inputs are dropped, the result is NULL. */
 struct db_var *db_op_misfit(struct db_tape *tape, const char *name,
-                            const struct db_shape *a, const struct db_shape *b);
+                            struct db_var *const *inputs, int count,
+                            const struct db_shape *other);
 
 /* The last dimension, and how many rows of it there are. */
 int64_t db_shape_columns(const struct db_shape *shape);
