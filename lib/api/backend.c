@@ -26,8 +26,10 @@ int dreambooth_context_add_backend(dreambooth_context *context,
     const dreambooth_backend *base = db_context_backend(
         context, over != NULL ? over : context->settings.backend);
     struct db_backend_entry *entry;
-    int status;
+    int status = db_check_given(&context->env, backend, "backend");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
     if (base == NULL)
         return db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
                        "there is no backend \"%s\" to build on", over);
@@ -56,8 +58,14 @@ int dreambooth_context_get_backend(dreambooth_context *context,
                                    const char *name, dreambooth_backend *table,
                                    size_t size)
 {
-    const dreambooth_backend *found = db_context_backend(context, name);
+    const dreambooth_backend *found;
+    int status = db_check_given(&context->env, name, "name");
 
+    if (status == DREAMBOOTH_OK)
+        status = db_check_given(&context->env, table, "table");
+    if (status != DREAMBOOTH_OK)
+        return status;
+    found = db_context_backend(context, name);
     if (found == NULL)
         return db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
                        "there is no backend \"%s\"", name);

@@ -111,7 +111,7 @@ void dreambooth_context_free(dreambooth_context *context)
 /* What must hold before an option can change, and what follows from it. */
 static int check_change(dreambooth_context *context, const char *name)
 {
-    if (context->models > 0 &&
+    if (name != NULL && context->models > 0 &&
         (strcmp(name, "threads") == 0 || strcmp(name, "backend") == 0))
         return db_fail(&context->env, DREAMBOOTH_ESTATE,
                        "\"%s\" cannot change while the context has models",
@@ -133,7 +133,8 @@ int dreambooth_context_set(dreambooth_context *context, const char *name,
 {
     int status = check_change(context, name);
 
-    if (status == DREAMBOOTH_OK && strcmp(name, "backend") == 0 &&
+    if (status == DREAMBOOTH_OK && name != NULL &&
+        strcmp(name, "backend") == 0 &&
         (value == NULL || db_context_backend(context, value) == NULL))
         status = db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
                          "there is no backend \"%s\"; there are blas, "

@@ -47,13 +47,16 @@ struct db_model_part {
     struct db_part_facts facts;
 };
 
+struct dreambooth_trainer;
+
 struct dreambooth_model {
     struct dreambooth_context *context;
     struct db_pipeline *pipeline; /* NULL for a single file */
     struct db_device device;
     struct db_model_part parts[DB_PARTS];
     int64_t part_count;
-    bool described; /* without the weights' values */
+    bool described;                           /* without the weights' values */
+    const struct dreambooth_trainer *trainer; /* which changes it; or NULL */
     char *path;
     char *text;
 };
@@ -92,6 +95,10 @@ int db_subject_real(const struct db_subject *subject, const char *name,
 /* The text is kept in *CACHE, freeing what was there. */
 int db_subject_text(const struct db_subject *subject, const char *name,
                     char **cache, const char **out);
+
+/* EINVAL if an ARGUMENT that must be given is NULL; NAME is what it is called
+ * in the header. */
+int db_check_given(struct db_env *env, const void *argument, const char *name);
 
 /* Prompt TEXT with the identifier for [V], into fresh memory. */
 int db_fill_prompt(struct db_env *env, const char *text, const char *identifier,

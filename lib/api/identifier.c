@@ -251,8 +251,10 @@ int dreambooth_identifier_check(dreambooth_identifier *identifier,
 {
     struct db_identifier_options options;
     struct db_identifier_report report = {0};
-    int status;
+    int status = db_check_given(identifier->env, word, "word");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
     fill_options(identifier, &options);
     status = db_identifier_check(identifier->tokenizer, word, strlen(word),
                                  &options, &report);

@@ -26,8 +26,10 @@ int dreambooth_image_read(dreambooth_image **out, dreambooth_context *context,
                           const char *path)
 {
     struct db_image *image;
-    int status = db_image_read(&context->env, path, &image);
+    int status = db_check_given(&context->env, path, "path");
 
+    if (status == DREAMBOOTH_OK)
+        status = db_image_read(&context->env, path, &image);
     return status != DREAMBOOTH_OK ? status
                                    : db_image_wrap(&context->env, image, out);
 }
@@ -36,8 +38,11 @@ int dreambooth_image_decode(dreambooth_image **out, dreambooth_context *context,
                             const char *name, const void *bytes, size_t size)
 {
     struct db_image *image;
-    int status = db_image_decode(&context->env, name, bytes, size, &image);
+    int status = db_check_given(&context->env, bytes, "bytes");
 
+    if (status == DREAMBOOTH_OK)
+        status = db_image_decode(&context->env, name != NULL ? name : "image",
+                                 bytes, size, &image);
     return status != DREAMBOOTH_OK ? status
                                    : db_image_wrap(&context->env, image, out);
 }
@@ -151,8 +156,10 @@ int dreambooth_image_write(const dreambooth_image *image, const char *path,
 {
     struct db_png_text *texts = NULL;
     size_t i;
-    int status;
+    int status = db_check_given(image->env, path, "path");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
     if (count > 0) {
         texts = db_alloc_array(image->env, count, sizeof(*texts));
         if (texts == NULL)

@@ -16,9 +16,12 @@ static int model_new(dreambooth_context *context, const char *path,
                      dreambooth_model **out)
 {
     struct db_env *env = &context->env;
-    dreambooth_model *model = db_alloc_zero(env, sizeof(*model));
-    int status;
+    dreambooth_model *model;
+    int status = db_check_given(env, path, "folder");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    model = db_alloc_zero(env, sizeof(*model));
     if (model == NULL)
         return env->error_status;
     model->context = context;
@@ -155,7 +158,7 @@ int dreambooth_model_describe(dreambooth_model **out,
 {
     int status;
 
-    if (db_path_is_file(path))
+    if (path != NULL && db_path_is_file(path))
         return describe_file(out, context, path);
     status = open_with(out, context, path, db_pipeline_describe);
     if (status == DREAMBOOTH_OK)
@@ -203,6 +206,8 @@ int dreambooth_model_save(const dreambooth_model *model, const char *folder,
     int status = db_model_check_whole(model);
     size_t i;
 
+    if (status == DREAMBOOTH_OK)
+        status = db_check_given(&model->context->env, folder, "folder");
     if (status != DREAMBOOTH_OK)
         return status;
     for (i = 0; i < DB_COUNT(precisions); i++)
@@ -225,7 +230,7 @@ static const struct db_model_part *find_part(const dreambooth_model *model,
 {
     int number = -1;
 
-    if (sscanf(name, "part.%d.%23s", &number, key) != 2 || number < 0 ||
+    if (sscanf(name, "part.%1d.%23s", &number, key) != 2 || number < 0 ||
         number >= model->part_count)
         return NULL;
     return &model->parts[number];
@@ -235,9 +240,13 @@ int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
                                  int64_t *out)
 {
     const struct db_pipeline *pipeline = model->pipeline;
+    const struct db_model_part *part;
     char key[24];
-    const struct db_model_part *part = find_part(model, name, key);
+    int status = db_check_given(&model->context->env, name, "name");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    part = find_part(model, name, key);
     if (strcmp(name, "parts") == 0)
         *out = model->part_count;
     else if (part != NULL && strcmp(key, "parameters") == 0)
@@ -276,9 +285,13 @@ static const char *find_text(const dreambooth_model *model, const char *name)
 int dreambooth_model_get_text(dreambooth_model *model, const char *name,
                               const char **out)
 {
-    const char *found = find_text(model, name);
+    const char *found;
     char *text;
+    int status = db_check_given(&model->context->env, name, "name");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    found = find_text(model, name);
     if (found == NULL)
         return no_fact(model, name);
     text = db_copy_text(&model->context->env, found);

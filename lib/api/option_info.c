@@ -57,6 +57,8 @@ int dreambooth_option_info(const char *handle, size_t index, const char *field,
     const char *value;
     size_t i;
 
+    if (handle == NULL || field == NULL || (text == NULL && size > 0))
+        return DREAMBOOTH_EINVAL;
     for (i = 0; i < DB_COUNT(tables); i++) {
         if (strcmp(tables[i].handle, handle) != 0)
             continue;

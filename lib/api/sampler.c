@@ -178,9 +178,31 @@ static int fill_prompts(dreambooth_sampler *sampler,
     return DREAMBOOTH_OK;
 }
 
+/* Over the limit it is better to say so now than to stop in the middle. */
+static int check_memory(const dreambooth_sampler *sampler,
+                        const struct db_sampler *made)
+{
+    const struct db_sampler_settings *settings = db_sampler_settings_of(made);
+    struct db_env *env = sampler->env;
+    uint64_t needed =
+        atomic_load(&env->live_bytes) +
+        db_sampler_memory(sampler->model->pipeline, settings->width,
+                          settings->height, settings->batch,
+                          settings->guidance_scale > 1);
+
+    if (env->limit_bytes == 0 || needed <= env->limit_bytes)
+        return DREAMBOOTH_OK;
+    return db_fail(env, DREAMBOOTH_ELIMIT,
+                   "sampling %lld x %lld pixels needs about %.1f MB of memory "
+                   "and the limit is %.1f MB; raise it, or lower size or batch",
+                   (long long)settings->width, (long long)settings->height,
+                   (double)needed / 1e6, (double)env->limit_bytes / 1e6);
+}
+
 static int start(dreambooth_sampler *sampler)
 {
     struct db_sampler_settings settings = sampler->settings;
+    struct db_sampler *made = NULL;
     int status;
 
     if (sampler->running != NULL)
@@ -189,10 +211,17 @@ static int start(dreambooth_sampler *sampler)
     if (status != DREAMBOOTH_OK)
         return status;
     status = db_sampler_new(&sampler->model->device, sampler->model->pipeline,
-                            &settings, &sampler->running);
+                            &settings, &made);
     db_free(sampler->env, settings.prompt);
     db_free(sampler->env, settings.negative_prompt);
-    return status;
+    if (status == DREAMBOOTH_OK)
+        status = check_memory(sampler, made);
+    if (status != DREAMBOOTH_OK) {
+        db_sampler_free(made);
+        return status;
+    }
+    sampler->running = made;
+    return DREAMBOOTH_OK;
 }
 
 int dreambooth_sampler_step(dreambooth_sampler *sampler)
@@ -246,14 +275,21 @@ int dreambooth_sampler_image(dreambooth_sampler *sampler, int64_t index,
     return db_image_wrap(sampler->env, copy, out);
 }
 
+static int not_begun(const dreambooth_sampler *sampler)
+{
+    return db_fail(sampler->env, DREAMBOOTH_ESTATE,
+                   "there is nothing to see before the first step");
+}
+
 int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
                                dreambooth_image **out)
 {
     struct db_image *image;
     int status;
 
-    if (sampler->running == NULL)
-        return not_finished(sampler, index);
+    if (sampler->running == NULL ||
+        db_sampler_latents(sampler->running, NULL) == NULL)
+        return not_begun(sampler);
     status = db_sampler_preview(sampler->running, index, &image);
     return status != DREAMBOOTH_OK ? status
                                    : db_image_wrap(sampler->env, image, out);
@@ -262,6 +298,10 @@ int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
 int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,
                              const char *path)
 {
+    int status = db_check_given(sampler->env, path, "path");
+
+    if (status != DREAMBOOTH_OK)
+        return status;
     if (sampler->running == NULL)
         return not_finished(sampler, index);
     return db_sampler_save_image(sampler->running, index, path);
@@ -270,14 +310,14 @@ int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,
 int dreambooth_sampler_latents(dreambooth_sampler *sampler, int64_t shape[4],
                                float *values, size_t capacity)
 {
-    const struct db_tensor *latents;
+    const struct db_tensor *latents = NULL;
     const int64_t *size;
-    int64_t first;
     float *all;
 
-    if (sampler->running == NULL)
-        return not_finished(sampler, 0);
-    latents = db_sampler_latents(sampler->running, &first);
+    if (sampler->running != NULL)
+        latents = db_sampler_latents(sampler->running, NULL);
+    if (latents == NULL)
+        return not_begun(sampler);
     size = latents->shape.size;
     if (capacity > 0) {
         size_t count = (size_t)db_tensor_count(latents);

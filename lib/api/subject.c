@@ -10,6 +10,22 @@
 #include "base/text.h"
 #include "text/prompt.h"
 
+int db_check_given(struct db_env *env, const void *argument, const char *name)
+{
+    if (argument != NULL)
+        return DREAMBOOTH_OK;
+    return db_fail(env, DREAMBOOTH_EINVAL, "the argument \"%s\" is NULL", name);
+}
+
+static int check_question(const struct db_subject *subject, const char *name,
+                          const void *out)
+{
+    int status = db_check_given(subject->env, name, "name");
+
+    return status != DREAMBOOTH_OK ? status
+                                   : db_check_given(subject->env, out, "out");
+}
+
 static const struct db_fact *find_fact(const struct db_subject *subject,
                                        const char *name)
 {
@@ -27,49 +43,57 @@ static int no_facts(const struct db_subject *subject, const char *name)
                    "there is no \"%s\" yet: take a step first", name);
 }
 
-static double fact_value(const struct db_subject *subject,
+static double real_value(const struct db_subject *subject,
                          const struct db_fact *fact)
 {
-    const char *place = (const char *)subject->fact_base + fact->offset;
-    int64_t integer;
-    uint64_t size;
-    double real;
+    double value;
 
-    switch (fact->type) {
-    case DB_FACT_INTEGER:
-        memcpy(&integer, place, sizeof(integer));
-        return (double)integer;
-    case DB_FACT_SIZE:
-        memcpy(&size, place, sizeof(size));
-        return (double)size;
-    case DB_FACT_REAL:
-        memcpy(&real, place, sizeof(real));
-        return real;
-    case DB_FACT_BOOL:
-        break;
-    }
-    return *(const bool *)place ? 1.0 : 0.0;
+    memcpy(&value, (const char *)subject->fact_base + fact->offset,
+           sizeof(value));
+    return value;
+}
+
+/* Of a fact that is no real number. */
+static int64_t integer_value(const struct db_subject *subject,
+                             const struct db_fact *fact)
+{
+    const char *place = (const char *)subject->fact_base + fact->offset;
+    int64_t value;
+
+    if (fact->type == DB_FACT_BOOL)
+        return *(const bool *)place ? 1 : 0;
+    memcpy(&value, place, sizeof(value));
+    return value;
 }
 
 int db_subject_real(const struct db_subject *subject, const char *name,
                     double *out)
 {
-    const struct db_fact *fact = find_fact(subject, name);
+    const struct db_fact *fact;
+    int status = check_question(subject, name, out);
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    fact = find_fact(subject, name);
     if (fact == NULL)
         return db_options_get_real(subject->env, subject->table,
                                    subject->settings, name, out);
     if (subject->fact_base == NULL)
         return no_facts(subject, name);
-    *out = fact_value(subject, fact);
+    *out = fact->type == DB_FACT_REAL ? real_value(subject, fact)
+                                      : (double)integer_value(subject, fact);
     return DREAMBOOTH_OK;
 }
 
 int db_subject_integer(const struct db_subject *subject, const char *name,
                        int64_t *out)
 {
-    const struct db_fact *fact = find_fact(subject, name);
+    const struct db_fact *fact;
+    int status = check_question(subject, name, out);
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    fact = find_fact(subject, name);
     if (fact == NULL)
         return db_options_get_integer(subject->env, subject->table,
                                       subject->settings, name, out);
@@ -78,12 +102,13 @@ int db_subject_integer(const struct db_subject *subject, const char *name,
     if (fact->type == DB_FACT_REAL)
         return db_fail(subject->env, DREAMBOOTH_EINVAL,
                        "\"%s\" is a real number, not an integer", name);
-    *out = (int64_t)fact_value(subject, fact);
+    *out = integer_value(subject, fact);
     return DREAMBOOTH_OK;
 }
 
-int db_subject_text(const struct db_subject *subject, const char *name,
-                    char **cache, const char **out)
+/* The value of a fact or option in fresh memory. */
+static int make_text(const struct db_subject *subject, const char *name,
+                     char **out)
 {
     const struct db_fact *fact = find_fact(subject, name);
     char *text = NULL;
@@ -94,15 +119,32 @@ int db_subject_text(const struct db_subject *subject, const char *name,
                                      subject->settings, name, &text);
         if (status != DREAMBOOTH_OK)
             return status;
-        if (text == NULL && (text = db_copy_text(subject->env, "")) == NULL)
-            return subject->env->error_status;
-    } else {
-        if (subject->fact_base == NULL)
-            return no_facts(subject, name);
-        text = db_format(subject->env, "%.10g", fact_value(subject, fact));
         if (text == NULL)
-            return subject->env->error_status;
+            text = db_copy_text(subject->env, "");
+    } else if (subject->fact_base == NULL) {
+        return no_facts(subject, name);
+    } else if (fact->type == DB_FACT_REAL) {
+        text = db_format(subject->env, "%.10g", real_value(subject, fact));
+    } else {
+        text = db_format(subject->env, "%lld",
+                         (long long)integer_value(subject, fact));
     }
+    if (text == NULL)
+        return subject->env->error_status;
+    *out = text;
+    return DREAMBOOTH_OK;
+}
+
+int db_subject_text(const struct db_subject *subject, const char *name,
+                    char **cache, const char **out)
+{
+    char *text = NULL;
+    int status = check_question(subject, name, out);
+
+    if (status == DREAMBOOTH_OK)
+        status = make_text(subject, name, &text);
+    if (status != DREAMBOOTH_OK)
+        return status;
     db_free(subject->env, *cache);
     *cache = text;
     *out = text;

@@ -12,9 +12,12 @@ int dreambooth_tokenizer_open(dreambooth_tokenizer **out,
 {
     struct db_env *env = &context->env;
     dreambooth_tokenizer *handle;
-    char *inner = db_path_join(env, folder, "tokenizer");
-    int status;
+    char *inner;
+    int status = db_check_given(env, folder, "folder");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    inner = db_path_join(env, folder, "tokenizer");
     if (inner == NULL)
         return env->error_status;
     handle = db_alloc_zero(env, sizeof(*handle));
@@ -52,7 +55,10 @@ int dreambooth_tokenizer_encode(const dreambooth_tokenizer *tokenizer,
 {
     int32_t *all;
     size_t found;
-    int status = db_tokenizer_encode(tokenizer->tokenizer, text,
+    int status = db_check_given(&tokenizer->context->env, text, "text");
+
+    if (status == DREAMBOOTH_OK)
+        status = db_tokenizer_encode(tokenizer->tokenizer, text,
                                      length_of(text, length), &all, &found);
 
     if (status != DREAMBOOTH_OK)
@@ -70,8 +76,10 @@ int dreambooth_tokenizer_encode_padded(const dreambooth_tokenizer *tokenizer,
                                        size_t *dropped)
 {
     struct db_truncation lost = {0};
-    int status;
+    int status = db_check_given(&tokenizer->context->env, text, "text");
 
+    if (status != DREAMBOOTH_OK)
+        return status;
     if (length_out < 2)
         return db_fail(&tokenizer->context->env, DREAMBOOTH_EINVAL,
                        "a padded prompt has at least 2 ids, not %zu",

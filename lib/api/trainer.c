@@ -56,19 +56,29 @@ int dreambooth_trainer_new(dreambooth_trainer **out, dreambooth_model *model)
     return DREAMBOOTH_OK;
 }
 
+void db_trainer_forget_photos(dreambooth_trainer *trainer)
+{
+    size_t i;
+
+    for (i = 0; i < trainer->photo_count; i++)
+        db_image_free(trainer->env, trainer->photos[i]);
+    db_free(trainer->env, trainer->photos);
+    trainer->photos = NULL;
+    trainer->photo_count = 0;
+}
+
 void dreambooth_trainer_free(dreambooth_trainer *trainer)
 {
     struct db_env *env;
-    size_t i;
 
     if (trainer == NULL)
         return;
     env = trainer->env;
+    if (trainer->model->trainer == trainer)
+        trainer->model->trainer = NULL;
     db_class_stage_close(trainer);
     db_trainer_free(trainer->inner);
-    for (i = 0; i < trainer->photo_count; i++)
-        db_image_free(env, trainer->photos[i]);
-    db_free(env, trainer->photos);
+    db_trainer_forget_photos(trainer);
     db_options_release(env, &db_trainer_options, &trainer->settings);
     db_free(env, trainer->text);
     db_free(env, trainer);
@@ -155,18 +165,26 @@ int dreambooth_trainer_get_double(dreambooth_trainer *trainer, const char *name,
 int dreambooth_trainer_add_folder(dreambooth_trainer *trainer,
                                   const char *folder)
 {
-    return dreambooth_trainer_set(trainer, "instance-dir", folder);
+    int status = db_check_given(trainer->env, folder, "folder");
+
+    return status != DREAMBOOTH_OK
+               ? status
+               : dreambooth_trainer_set(trainer, "instance-dir", folder);
 }
 
 int dreambooth_trainer_add_image(dreambooth_trainer *trainer,
                                  const dreambooth_image *image)
 {
-    const struct db_image *from = image->image;
+    const struct db_image *from;
     struct db_image **photos, *copy;
     int status = check_new(trainer);
 
     if (status == DREAMBOOTH_OK)
-        status = db_image_new(trainer->env, from->width, from->height, &copy);
+        status = db_check_given(trainer->env, image, "image");
+    if (status != DREAMBOOTH_OK)
+        return status;
+    from = image->image;
+    status = db_image_new(trainer->env, from->width, from->height, &copy);
     if (status != DREAMBOOTH_OK)
         return status;
     memcpy(copy->pixels, from->pixels, db_image_size(from));

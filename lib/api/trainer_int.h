@@ -28,7 +28,8 @@ struct dreambooth_trainer {
     struct db_env *env;
     struct db_trainer_settings settings;
     enum db_trainer_stage stage;
-    struct db_image **photos; /* added one by one; until the start */
+    bool sheet_due;           /* the last step's samples are to be drawn */
+    struct db_image **photos; /* added one by one; until training begins */
     size_t photo_count;
     struct db_trainer *inner;
     struct db_class_images *classes;
@@ -37,6 +38,9 @@ struct dreambooth_trainer {
     struct db_trainer_facts facts;
     char *text;
 };
+
+/* Frees the photos that were added one by one. */
+void db_trainer_forget_photos(dreambooth_trainer *trainer);
 
 /* trainer_class.c: one step of making class images; DONE when all are there. */
 int db_class_stage_open(dreambooth_trainer *trainer);

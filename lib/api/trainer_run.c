@@ -20,6 +20,10 @@ static bool needs_identifier(const struct db_trainer_settings *settings)
             db_prompt_has_place_holder(settings->sample_prompt));
 }
 
+/* So many rare tokens are drawn for the one with the weakest prior to be taken:
+ * enough to leave out words that mean something by chance. */
+#define IDENTIFIER_DRAWS 16
+
 /* Picks a rare token with the run's seed: the weakest of a few draws. */
 static int pick_identifier(dreambooth_trainer *trainer)
 {
@@ -34,6 +38,7 @@ static int pick_identifier(dreambooth_trainer *trainer)
     options.seed = (uint64_t)trainer->settings.seed;
     if (table != NULL) {
         options.embeddings = db_tensor_f32(table);
+        options.draws = IDENTIFIER_DRAWS;
         options.dimension = (size_t)table->shape.size[1];
     }
     status = db_identifier_pick(pipeline->tokenizer, &options, 1, &picked);
@@ -139,7 +144,7 @@ static int make_inner(dreambooth_trainer *trainer)
     return status;
 }
 
-static int settle(dreambooth_trainer *trainer)
+static int settle_all(dreambooth_trainer *trainer)
 {
     int status = db_model_check_whole(trainer->model);
 
@@ -163,6 +168,61 @@ static int settle(dreambooth_trainer *trainer)
     return status;
 }
 
+/* Settles a copy of the settings, so that after an error they are what the
+ * caller set, and can be set anew. */
+static int settle(dreambooth_trainer *trainer)
+{
+    struct db_env *env = trainer->env;
+    struct db_trainer_settings before = trainer->settings, copy;
+    int status = db_options_init(env, &db_trainer_options, &copy);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    status = db_options_copy(env, &db_trainer_options, &copy, &before);
+    if (status != DREAMBOOTH_OK) {
+        db_options_release(env, &db_trainer_options, &copy);
+        return status;
+    }
+    trainer->settings = copy;
+    status = settle_all(trainer);
+    if (status == DREAMBOOTH_OK) {
+        db_options_release(env, &db_trainer_options, &before);
+        trainer->stage = DB_STAGE_CLASS;
+    } else {
+        db_options_release(env, &db_trainer_options, &trainer->settings);
+        trainer->settings = before;
+    }
+    return status;
+}
+
+/* Reads everything and resumes. What could not be started is made anew for the
+ * next try. */
+static int begin(dreambooth_trainer *trainer)
+{
+    dreambooth_model *model = trainer->model;
+    int status = DREAMBOOTH_OK;
+
+    if (model->trainer != NULL && model->trainer != trainer)
+        return db_fail(trainer->env, DREAMBOOTH_ESTATE,
+                       "another trainer is training this model: free it first");
+    if (trainer->inner == NULL)
+        status = make_inner(trainer);
+    if (status != DREAMBOOTH_OK)
+        return status;
+    status = db_trainer_start(trainer->inner);
+    if (status == DREAMBOOTH_OK)
+        status = db_trainer_record(trainer->inner);
+    if (status != DREAMBOOTH_OK) {
+        db_trainer_free(trainer->inner);
+        trainer->inner = NULL;
+        return status;
+    }
+    db_trainer_forget_photos(trainer);
+    model->trainer = trainer;
+    trainer->stage = DB_STAGE_READY;
+    return DREAMBOOTH_DONE;
+}
+
 int dreambooth_trainer_prepare(dreambooth_trainer *trainer)
 {
     int status = db_check_cancelled(trainer->env);
@@ -171,10 +231,7 @@ int dreambooth_trainer_prepare(dreambooth_trainer *trainer)
         return status;
     switch (trainer->stage) {
     case DB_STAGE_NEW:
-        status = settle(trainer);
-        if (status == DREAMBOOTH_OK)
-            trainer->stage = DB_STAGE_CLASS;
-        return status;
+        return settle(trainer);
     case DB_STAGE_CLASS:
         status = db_class_stage_step(trainer);
         if (status != DREAMBOOTH_DONE)
@@ -183,11 +240,7 @@ int dreambooth_trainer_prepare(dreambooth_trainer *trainer)
         trainer->stage = DB_STAGE_START;
         return DREAMBOOTH_OK;
     case DB_STAGE_START:
-        status = db_trainer_start(trainer->inner);
-        if (status != DREAMBOOTH_OK)
-            return status;
-        trainer->stage = DB_STAGE_READY;
-        return DREAMBOOTH_DONE;
+        return begin(trainer);
     case DB_STAGE_READY:
     case DB_STAGE_SAVED:
         break;
@@ -214,12 +267,26 @@ static int save_once(dreambooth_trainer *trainer)
 {
     int status = DREAMBOOTH_OK;
 
-    if (trainer->stage != DB_STAGE_SAVED && trainer->settings.out != NULL)
-        status = db_trainer_save(trainer->inner);
+    if (trainer->stage != DB_STAGE_SAVED)
+        status = trainer->settings.out != NULL
+                     ? db_trainer_save(trainer->inner)
+                     : db_trainer_record(trainer->inner);
     if (status != DREAMBOOTH_OK)
         return status;
     trainer->stage = DB_STAGE_SAVED;
     return DREAMBOOTH_DONE;
+}
+
+/* A sheet that could not be drawn is drawn before the next step. */
+static int draw_due_sheet(dreambooth_trainer *trainer)
+{
+    int status = DREAMBOOTH_OK;
+
+    if (trainer->sheet_due)
+        status = db_sample_sheet(trainer);
+    if (status == DREAMBOOTH_OK)
+        trainer->sheet_due = false;
+    return status;
 }
 
 int dreambooth_trainer_step(dreambooth_trainer *trainer)
@@ -227,12 +294,15 @@ int dreambooth_trainer_step(dreambooth_trainer *trainer)
     int status = prepare_all(trainer);
 
     if (status == DREAMBOOTH_OK)
+        status = draw_due_sheet(trainer);
+    if (status == DREAMBOOTH_OK)
         status = db_trainer_step(trainer->inner);
     if (status == DREAMBOOTH_DONE)
         return save_once(trainer);
-    if (status == DREAMBOOTH_OK && db_trainer_sample_due(trainer->inner))
-        status = db_sample_sheet(trainer);
-    return status;
+    if (status != DREAMBOOTH_OK)
+        return status;
+    trainer->sheet_due = db_trainer_sample_due(trainer->inner);
+    return draw_due_sheet(trainer);
 }
 
 int dreambooth_trainer_run(dreambooth_trainer *trainer)

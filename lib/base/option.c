@@ -77,9 +77,12 @@ static const char *suggestion(const struct db_option_table *table,
 int db_options_find(struct db_env *env, const struct db_option_table *table,
                     const char *name, const struct db_option **out)
 {
-    const struct db_option *option = db_option_lookup(table, name);
+    const struct db_option *option;
     const char *closest;
 
+    if (name == NULL)
+        return db_fail(env, DREAMBOOTH_EINVAL, "the name of an option is NULL");
+    option = db_option_lookup(table, name);
     if (option != NULL) {
         *out = option;
         return DREAMBOOTH_OK;

@@ -460,7 +460,7 @@ static bool is_recorded(const char *name)
     return true;
 }
 
-static int record(struct db_trainer *trainer)
+int db_trainer_record(struct db_trainer *trainer)
 {
     struct db_env *env = trainer->env;
     char steps[24];
@@ -491,7 +491,7 @@ int db_trainer_save(struct db_trainer *trainer)
     if (trainer->settings.out == NULL)
         return db_fail(trainer->env, DREAMBOOTH_ESTATE,
                        "the option out says where to save, and is not set");
-    status = record(trainer);
+    status = db_trainer_record(trainer);
     if (status == DREAMBOOTH_OK)
         status =
             db_pipeline_save(trainer->pipeline, trainer->settings.out, DB_F32);

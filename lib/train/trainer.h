@@ -62,6 +62,8 @@ int db_trainer_step(struct db_trainer *trainer);
 
 /* Writes a checkpoint of the present state now, unless there is one. */
 int db_trainer_checkpoint(struct db_trainer *trainer);
+/* Puts the settings and the step into the pipeline's record. */
+int db_trainer_record(struct db_trainer *trainer);
 /* Saves the pipeline with its record (dreambooth.json) into "out". */
 int db_trainer_save(struct db_trainer *trainer);
 
