@@ -150,6 +150,24 @@ int dreambooth_image_sheet(dreambooth_image **out, dreambooth_context *context,
     return status != DREAMBOOTH_OK ? status : db_image_wrap(env, sheet, out);
 }
 
+static int check_texts(const dreambooth_image *image, const char *const *keys,
+                       const char *const *values, size_t count)
+{
+    int status = DREAMBOOTH_OK;
+    size_t i;
+
+    if (count > 0)
+        status = db_check_given(image->env, keys, "keys");
+    if (count > 0 && status == DREAMBOOTH_OK)
+        status = db_check_given(image->env, values, "values");
+    for (i = 0; i < count && status == DREAMBOOTH_OK; i++) {
+        status = db_check_given(image->env, keys[i], "keys[i]");
+        if (status == DREAMBOOTH_OK)
+            status = db_check_given(image->env, values[i], "values[i]");
+    }
+    return status;
+}
+
 int dreambooth_image_write(const dreambooth_image *image, const char *path,
                            const char *const *keys, const char *const *values,
                            size_t count)
@@ -158,16 +176,18 @@ int dreambooth_image_write(const dreambooth_image *image, const char *path,
     size_t i;
     int status = db_check_given(image->env, path, "path");
 
+    if (status == DREAMBOOTH_OK)
+        status = check_texts(image, keys, values, count);
     if (status != DREAMBOOTH_OK)
         return status;
     if (count > 0) {
         texts = db_alloc_array(image->env, count, sizeof(*texts));
         if (texts == NULL)
             return image->env->error_status;
-        for (i = 0; i < count; i++) {
-            texts[i].key = keys[i];
-            texts[i].value = values[i];
-        }
+    }
+    for (i = 0; i < count; i++) {
+        texts[i].key = keys[i];
+        texts[i].value = values[i];
     }
     status = db_png_write(image->env, path, image->image, texts, count);
     db_free(image->env, texts);
