@@ -4,10 +4,10 @@
  * classifier-free guidance (Ho and Salimans, 2022), one call of the UNet a
  * step, as diffusers' StableDiffusionPipeline does it.
  *
- * An image depends on its own number and the seed, never on the batch that it
- * was made in: with the counter streams its number names its stream, with the
- * torch stream image i has a generator of its own, seeded with seed + i, as a
- * list of generators does in diffusers.
+ * An image's noise depends on its own number and the seed, never on the batch
+ * that it is made in: with the counter streams its number names its stream,
+ * with the torch stream image i has a generator of its own, seeded with seed +
+ * i, as a list of generators does in diffusers.
  */
 #ifndef DB_SAMPLE_SAMPLER_H
 #define DB_SAMPLE_SAMPLER_H

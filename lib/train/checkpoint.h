@@ -39,7 +39,8 @@ int db_checkpoint_write(const struct db_pipeline *pipeline,
  * STATE's step and noise. Damaged ones are passed over with a warning. *FOUND
  * is false, and nothing is changed, where there is none. EINVAL where one
  * was made with other settings, photos or another model than STATE has; the
- * error names what differs.
+ * error names what differs. When a good one cannot be read to its end (ENOMEM),
+ * parameters and moments are of no use any more.
  */
 int db_checkpoint_resume(struct db_pipeline *pipeline,
                          struct db_optimizer *optimizer,

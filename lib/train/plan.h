@@ -14,7 +14,8 @@ struct db_train_plan {
     uint64_t parameters;  /* of the whole pipeline */
     uint64_t gradients;   /* of what is trained */
     uint64_t moments;     /* AdamW's two */
-    uint64_t activations; /* of a step, at their peak: an estimate */
+    uint64_t activations; /* beyond what gradients need when they are all
+                           * there: these grow as those shrink; estimated */
     uint64_t images;      /* photos and cached latents */
     uint64_t other;       /* what the environment holds beside parameters */
     uint64_t memory;      /* the sum: the peak to expect */

@@ -49,6 +49,7 @@ int db_trainer_add_image(struct db_trainer *trainer,
  * newest good checkpoint of "out" where that is asked for. Class images must
  * be in their folder (class_images.h). After it db_trainer_report_of() tells
  * the step that is reached. ELIMIT and ENOSPACE for a plan that does not fit.
+ * A trainer that could not start must be made anew (ESTATE).
  */
 int db_trainer_start(struct db_trainer *trainer);
 

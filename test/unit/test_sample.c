@@ -389,7 +389,7 @@ START_TEST(every_allocation_may_fail)
     set("steps", "1");
     set("sampler", "ddpm");
     env.resize = failing_resize;
-    for (fail_at = 1;; fail_at += 1 + fail_at / 40) {
+    for (fail_at = 1;; fail_at += 1 + fail_at / (unit_is_quick() ? 5 : 40)) {
         allocations = 0;
         status = sample_once();
         ck_assert_uint_eq(env.live_bytes, before);

@@ -191,7 +191,7 @@ static void check_metrics(int steps)
     free(text);
 }
 
-/* Stops a run after THREE steps, as a killed process would, and resumes it. */
+/* Stops a run after three steps, as a killed process would, and resumes it. */
 static struct db_pipeline *run_in_two(void)
 {
     struct db_pipeline *pipeline = tiny_pipeline(&env, model);
@@ -697,7 +697,7 @@ START_TEST(every_allocation_may_fail)
     set("checkpoint-every", "1");
     set("resume", "true");
     env.resize = failing_resize;
-    for (fail_at = 1;; fail_at += 1 + fail_at / 30) {
+    for (fail_at = 1;; fail_at += 1 + fail_at / (unit_is_quick() ? 5 : 30)) {
         allocations = 0;
         status = train_once(pipeline);
         if (status == DREAMBOOTH_OK)
