@@ -446,18 +446,14 @@ int db_trainer_checkpoint(struct db_trainer *trainer)
     return status;
 }
 
-/* Paths are of this machine only, and say nothing about the model. */
-static bool is_recorded(const char *name)
+/* What has a say in the result; paths and intervals have none. */
+static bool is_recorded(const struct db_option *row,
+                        const struct db_trainer_settings *settings)
 {
-    static const char *const left_out[] = {"instance-dir", "class-dir", "out",
-                                           "resume", "steps"};
-    size_t i;
-
-    for (i = 0; i < DB_COUNT(left_out); i++) {
-        if (strcmp(name, left_out[i]) == 0)
-            return false;
-    }
-    return true;
+    if (row->flags & DB_OPTION_CHANGEABLE)
+        return false;
+    return db_trainer_has_prior(settings) ||
+           strncmp(row->name, "class-", 6) != 0;
 }
 
 int db_trainer_record(struct db_trainer *trainer)
@@ -473,7 +469,7 @@ int db_trainer_record(struct db_trainer *trainer)
         const char *name = db_trainer_options.rows[i].name;
         char *text = NULL;
 
-        if (!is_recorded(name))
+        if (!is_recorded(&db_trainer_options.rows[i], &trainer->settings))
             continue;
         status = db_options_get_text(env, &db_trainer_options,
                                      &trainer->settings, name, &text);
