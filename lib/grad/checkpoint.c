@@ -97,11 +97,8 @@ static void separate_inputs(struct db_tape *tape, struct db_var **inputs,
     int i;
 
     for (i = 0; i < count; i++) {
-        struct db_shape shape;
+        struct db_shape shape = inputs[i]->data->shape;
 
-        if (inputs[i] == NULL)
-            continue;
-        shape = inputs[i]->data->shape;
         inputs[i] = db_reshape(tape, inputs[i], &shape);
     }
 }
@@ -110,16 +107,8 @@ struct db_var *db_checkpoint(struct db_tape *tape, db_segment_body *body,
                              const void *context, struct db_var **inputs,
                              int count)
 {
-    int i;
-
-    for (i = 0; i < count; i++)
-        if (inputs[i] == NULL)
-            db_tape_fail(tape, tape->env->error_status);
-    if (tape->status != DREAMBOOTH_OK) {
-        for (i = 0; i < count; i++)
-            db_drop(inputs[i]);
+    if (!db_op_ready(tape, inputs, count))
         return NULL;
-    }
     if (tape->recording && tape->recompute)
         return run_unrecorded(tape, body, context, inputs, count);
     if (tape->recording)

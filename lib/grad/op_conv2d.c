@@ -33,6 +33,7 @@ static int conv2d_backward(struct db_tape *tape, struct db_op *op,
     int status;
 
     a.dy = db_tensor_f32(dy);
+    a.weight = db_tensor_f32(op->params[0]->data);
     status = params_backward(tape, op, dy, &a);
     if (status != DREAMBOOTH_OK || op->inputs[0] == NULL)
         return status;
@@ -44,10 +45,10 @@ static int conv2d_backward(struct db_tape *tape, struct db_op *op,
                           db_run(tape->device, conv2d_backward_data, &a));
 }
 
-/* The kernel's arguments; false where the shapes do not fit. */
-static bool fill(dreambooth_conv2d *a, const struct db_shape *x,
-                 const struct db_param *weight, const struct db_param *bias,
-                 const struct db_conv2d_form *form)
+/* The sizes among the kernel's arguments; false where they do not fit. */
+static bool measure(dreambooth_conv2d *a, const struct db_shape *x,
+                    const struct db_param *weight, const struct db_param *bias,
+                    const struct db_conv2d_form *form)
 {
     const int64_t *w = weight->data->shape.size; /* out, height, width, in */
 
@@ -83,12 +84,13 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
     struct db_tensor *y;
     struct db_var *result;
     struct db_op *op;
-    dreambooth_conv2d a;
+    dreambooth_conv2d sizes, a;
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
-    if (!fill(&a, &x->data->shape, weight, bias, form))
+    if (!measure(&sizes, &x->data->shape, weight, bias, form))
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
+    a = sizes;
     shape = db_shape4(a.batch, a.out_height, a.out_width, a.out_channels);
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {
@@ -100,7 +102,7 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
     }
     result = db_op_record(tape, conv2d_backward, y, &x, 1, params, &op);
     if (op != NULL) {
-        op->facts.conv2d = a;
+        op->facts.conv2d = sizes;
         if (db_param_wanted(weight))
             op->saved[0] = db_tensor_hold(x->data);
     }

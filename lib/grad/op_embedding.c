@@ -23,22 +23,23 @@ static int embedding_backward(struct db_tape *tape, struct db_op *op,
                             : db_run(tape->device, embedding_backward, &a);
 }
 
-static bool in_range(struct db_tape *tape, const struct db_param *table,
+/* Is TABLE a table, and do all ids have a row in it? */
+static int check_ids(struct db_tape *tape, const struct db_param *table,
                      const int64_t *ids, int64_t count)
 {
-    int64_t entries = table->data->shape.size[0], i;
+    const struct db_shape *shape = &table->data->shape;
+    int64_t i;
 
-    for (i = 0; i < count; i++) {
-        if (ids[i] >= 0 && ids[i] < entries)
-            continue;
-        db_tape_fail(
-            tape, db_fail(tape->env, DREAMBOOTH_EINVAL,
-                          "%s: token id %lld does not exist, the table has "
-                          "%lld rows",
-                          table->name, (long long)ids[i], (long long)entries));
-        return false;
-    }
-    return true;
+    if (shape->rank != 2 || count < 1)
+        return db_fail(tape->env, DREAMBOOTH_EINTERNAL,
+                       "%s: not a table, or no ids to look up", table->name);
+    for (i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= shape->size[0])
+            return db_fail(
+                tape->env, DREAMBOOTH_EINVAL,
+                "%s: token id %lld does not exist, the table has %lld rows",
+                table->name, (long long)ids[i], (long long)shape->size[0]);
+    return DREAMBOOTH_OK;
 }
 
 struct db_var *db_embedding(struct db_tape *tape, struct db_param *table,
@@ -51,8 +52,9 @@ struct db_var *db_embedding(struct db_tape *tape, struct db_param *table,
     struct db_op *op;
     dreambooth_embedding a = {.rows = batch * length, .ids = ids};
 
-    if (tape->status != DREAMBOOTH_OK ||
-        !in_range(tape, table, ids, batch * length))
+    if (tape->status == DREAMBOOTH_OK)
+        db_tape_fail(tape, check_ids(tape, table, ids, a.rows));
+    if (tape->status != DREAMBOOTH_OK)
         return NULL;
     a.columns = table->data->shape.size[1];
     a.entries = table->data->shape.size[0];

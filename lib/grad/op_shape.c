@@ -141,12 +141,14 @@ struct db_var *db_reshape(struct db_tape *tape, struct db_var *x,
     struct db_tensor *y = NULL;
     struct db_var *result;
     struct db_op *op;
+    int status;
 
     if (!db_op_ready(tape, &x, 1))
         return NULL;
-    if (db_shape_count(shape) != db_tensor_count(x->data))
+    status = db_tensor_reshape(x->data, shape, &y);
+    if (status == DREAMBOOTH_EINVAL)
         return db_op_misfit(tape, "reshape", &x, 1, shape);
-    db_tape_fail(tape, db_tensor_reshape(x->data, shape, &y));
+    db_tape_fail(tape, status);
     result = db_op_record(tape, reshape_backward, y, &x, 1, NULL, &op);
     if (op != NULL)
         op->facts.shape = x->data->shape;

@@ -69,6 +69,18 @@ void db_tape_clear(struct db_tape *tape)
     tape->status = DREAMBOOTH_OK;
 }
 
+/* There is no variable or tensor, and the tape does not know why: what made it
+ * failed outside the tape, or was never asked to. */
+static void fail_of_nothing(struct db_tape *tape)
+{
+    if (tape->status != DREAMBOOTH_OK)
+        return;
+    if (tape->env->error_status >= 0)
+        db_fail(tape->env, DREAMBOOTH_EINTERNAL,
+                "an operation was given no variable");
+    db_tape_fail(tape, tape->env->error_status);
+}
+
 /* Takes over DATA, also on failure. */
 static struct db_var *var_over(struct db_tape *tape, struct db_tensor *data,
                                bool want_gradient)
@@ -92,8 +104,8 @@ struct db_var *db_var_new(struct db_tape *tape, struct db_tensor *data,
                           bool want_gradient)
 {
     if (data == NULL)
-        db_tape_fail(tape, tape->env->error_status);
-    if (data == NULL || tape->status != DREAMBOOTH_OK)
+        fail_of_nothing(tape);
+    if (tape->status != DREAMBOOTH_OK)
         return NULL;
     return var_over(tape, db_tensor_hold(data), want_gradient);
 }
@@ -144,12 +156,12 @@ bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
 
 bool db_op_ready(struct db_tape *tape, struct db_var *const *inputs, int count)
 {
-    bool ready = tape->status == DREAMBOOTH_OK;
     int i;
 
     for (i = 0; i < count; i++)
-        ready = ready && inputs[i] != NULL;
-    if (ready)
+        if (inputs[i] == NULL)
+            fail_of_nothing(tape);
+    if (tape->status == DREAMBOOTH_OK)
         return true;
     db_op_drop(inputs, count);
     return false;
@@ -378,8 +390,13 @@ static void step_back(struct db_tape *tape)
 int db_tape_backward(struct db_tape *tape, struct db_var *result,
                      struct db_tensor *seed)
 {
-    if (tape->status == DREAMBOOTH_OK && result != NULL)
-        db_tape_fail(tape, seed_result(tape, result, seed));
+    if (!db_op_ready(tape, &result, 1))
+        return tape->status;
+    if (seed != NULL && !db_shape_equal(&seed->shape, &result->data->shape)) {
+        db_op_misfit(tape, "seed gradient", &result, 1, &seed->shape);
+        return tape->status;
+    }
+    db_tape_fail(tape, seed_result(tape, result, seed));
     db_drop(result);
     while (tape->status == DREAMBOOTH_OK && tape->last != NULL)
         step_back(tape);

@@ -9,7 +9,8 @@
  *    variable twice by giving db_hold(x) the first time. So a buffer dies with
  *    its last use, and what nobody else holds is written over in place.
  * 2. Errors stick. A failed operation gives NULL and leaves its status on the
- *    tape; operations on NULL give NULL. Check tape->status once, at the end.
+ *    tape; operations on NULL give NULL, and drop their other inputs. Check
+ *    tape->status once, at the end.
  *
  * Without recording, the same code is inference and keeps nothing.
  */
@@ -70,8 +71,9 @@ void db_tape_clear(struct db_tape *tape);
 /* Makes STATUS stick, if it is an error and the first. */
 void db_tape_fail(struct db_tape *tape, int status);
 
-/* A variable over DATA, of which it takes its own reference. With
- * want_gradient its slot gathers; read it after db_tape_backward(). */
+/* A variable over DATA (NULL, where making it failed, gives NULL), of which it
+ * takes its own reference. With want_gradient its slot gathers; read it after
+ * db_tape_backward(). */
 struct db_var *db_var_new(struct db_tape *tape, struct db_tensor *data,
                           bool want_gradient);
 /* A variable of a fresh tensor with undefined contents. */
@@ -81,9 +83,10 @@ void db_drop(struct db_var *var); /* NULL is fine */
 
 /*
  * Runs the recorded operations backwards from RESULT with the gradient SEED of
- * its shape (NULL: ones), adding to the gradients of parameters and leaving
- * those of slots that variables still hold. The record is used up. RESULT's
- * reference is taken over. Returns tape->status.
+ * its shape (NULL: ones), adding to the gradients of parameters and of the
+ * variables of db_var_new(); those between are gone when it ends. The record is
+ * used up; after an error db_tape_clear() drops the rest. RESULT's reference is
+ * taken over. Returns tape->status.
  */
 int db_tape_backward(struct db_tape *tape, struct db_var *result,
                      struct db_tensor *seed);
@@ -92,8 +95,8 @@ int db_tape_backward(struct db_tape *tape, struct db_var *result,
  * A segment of several operations with one result. While recording with
  * tape->recompute set, only its inputs are kept, and the backward pass runs it
  * again; gradients are the same to the bit either way. BODY gets a reference to
- * each of the COUNT inputs and must give the same bits each time. CONTEXT must
- * live until the backward pass.
+ * each of the COUNT inputs, at most DB_SEGMENT_INPUTS, and must give the same
+ * bits each time. CONTEXT must live until the backward pass.
  */
 #define DB_SEGMENT_INPUTS 3
 typedef struct db_var *db_segment_body(struct db_tape *tape,

@@ -76,18 +76,21 @@ void db_shape_text(const struct db_shape *shape, char *text, size_t size)
     int i;
 
     used += (size_t)snprintf(text, size, "[");
-    for (i = 0; i < shape->rank && used < size; i++)
+    for (i = 0; i < shape->rank && i < DB_MAX_RANK && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%lld",
                                  i == 0 ? "" : ", ", (long long)shape->size[i]);
     if (used < size)
         snprintf(text + used, size - used, "]");
 }
 
-/* The bytes of a tensor, or false where the product overflows. */
+/* The bytes of a tensor; false where SHAPE is no shape or too big. That its
+ * dimensions other than 0 make too much is enough: the product of some of them,
+ * such as a row's, must not overflow either. */
 static bool byte_size(enum db_dtype dtype, const struct db_shape *shape,
                       size_t *out)
 {
     size_t size = dtypes[dtype].size;
+    bool empty = false;
     int i;
 
     if (shape->rank < 0 || shape->rank > DB_MAX_RANK)
@@ -97,9 +100,10 @@ static bool byte_size(enum db_dtype dtype, const struct db_shape *shape,
 
         if (n < 0 || (n != 0 && size > SIZE_MAX / 4 / (size_t)n))
             return false;
-        size *= (size_t)n;
+        size *= n == 0 ? 1 : (size_t)n;
+        empty = empty || n == 0;
     }
-    *out = size;
+    *out = empty ? 0 : size;
     return true;
 }
 
@@ -136,7 +140,7 @@ int db_tensor_new(struct db_env *env, enum db_dtype dtype,
     if (!byte_size(dtype, shape, &size)) {
         db_shape_text(shape, text, sizeof(text));
         return db_fail(env, DREAMBOOTH_EINVAL,
-                       "a tensor of shape %s is too big", text);
+                       "a tensor of shape %s is too big, or no tensor", text);
     }
     tensor = db_alloc(env, sizeof(*tensor));
     if (tensor == NULL)
@@ -201,8 +205,10 @@ int db_tensor_reshape(struct db_tensor *tensor, const struct db_shape *shape,
                       struct db_tensor **out)
 {
     char from[96], to[96];
+    size_t size;
 
-    if (db_shape_count(shape) != db_tensor_count(tensor)) {
+    if (!byte_size(tensor->dtype, shape, &size) ||
+        db_shape_count(shape) != db_tensor_count(tensor)) {
         db_shape_text(&tensor->shape, from, sizeof(from));
         db_shape_text(shape, to, sizeof(to));
         return db_fail(tensor->env, DREAMBOOTH_EINVAL,
@@ -216,13 +222,16 @@ int db_tensor_rows(struct db_tensor *tensor, int64_t first, int64_t count,
                    struct db_tensor **out)
 {
     struct db_shape shape = tensor->shape;
+    char text[96];
     size_t row;
 
     if (shape.rank == 0 || first < 0 || count < 0 ||
-        first > shape.size[0] - count)
+        first > shape.size[0] - count) {
+        db_shape_text(&shape, text, sizeof(text));
         return db_fail(tensor->env, DREAMBOOTH_EINVAL,
-                       "rows %lld to %lld do not exist", (long long)first,
-                       (long long)(first + count));
+                       "a tensor of shape %s has no %lld rows from row %lld on",
+                       text, (long long)count, (long long)first);
+    }
     shape.size[0] = 1;
     row = (size_t)db_shape_count(&shape) * db_dtype_size(tensor->dtype);
     shape.size[0] = count;
