@@ -98,7 +98,7 @@ void help_subcommand(const struct options *options, bool all)
     const struct subcommand *subcommand = options->subcommand;
     size_t i, hidden = 0;
 
-    printf("Usage: dreambooth %s ", subcommand->name);
+    printf("Usage: dreambooth %s", subcommand->name);
     print_wrapped(subcommand->arguments, 18 + (int)strlen(subcommand->name),
                   18);
     printf("\n%s.\nSuch as:\n  ", subcommand->summary);

@@ -36,8 +36,10 @@ void format_duration(double seconds, char *text, size_t size)
     if (whole >= 3600)
         snprintf(text, size, "%lld:%02lld:%02lld", whole / 3600,
                  whole / 60 % 60, whole % 60);
-    else
+    else if (whole >= 60)
         snprintf(text, size, "%lld:%02lld", whole / 60, whole % 60);
+    else
+        snprintf(text, size, "%.*f s", seconds < 9.95 ? 1 : 0, seconds);
 }
 
 void format_bytes(double bytes, char *text, size_t size)

@@ -19,7 +19,7 @@ void progress_show(const char *stage, int64_t done, int64_t total,
 /* Takes the line away, so that another can be written. */
 void progress_clear(void);
 
-/* "1:02:03" or "2:03"; TEXT has room for SIZE bytes. */
+/* "1:02:03", "2:03" or "4.5 s"; TEXT has room for SIZE bytes. */
 void format_duration(double seconds, char *text, size_t size);
 /* "1.2 GB". */
 void format_bytes(double bytes, char *text, size_t size);
