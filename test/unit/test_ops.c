@@ -20,6 +20,7 @@
 
 #define STEP 1e-2f
 #define TOLERANCE 2e-3
+#define SEED 1234567
 #define MOST_INPUTS 3
 #define MOST_PARAMS 2
 #define MOST_LEAVES (MOST_INPUTS + MOST_PARAMS)
@@ -408,6 +409,21 @@ static struct db_var *apply(struct bench *b, struct db_tape *tape,
     return b->c->apply(tape, x, b->params, b->c->facts);
 }
 
+/* The r of the functional; NULL when there is no memory. */
+static struct db_tensor *drawn_seed(struct bench *b,
+                                    const struct db_shape *shape)
+{
+    struct db_tensor *seed;
+    int64_t i;
+
+    if (db_tensor_new(&b->env, DB_F32, shape, &seed) != DREAMBOOTH_OK)
+        return NULL;
+    b->state = SEED;
+    for (i = 0; i < db_tensor_count(seed); i++)
+        db_tensor_f32(seed)[i] = draw(b);
+    return seed;
+}
+
 /* Forward and backward with the drawn seed. */
 static int run(struct bench *b, unsigned wanted, struct outcome *outcome)
 {
@@ -424,12 +440,8 @@ static int run(struct bench *b, unsigned wanted, struct outcome *outcome)
         outcome->y = db_tensor_hold(y->data);
         if (wanted == 0)
             ck_assert_ptr_null(tape.last);
-        b->state = 1234567;
-        if (db_tensor_new(&b->env, DB_F32, &y->data->shape, &seed) ==
-            DREAMBOOTH_OK)
-            for (i = 0; i < (int)db_tensor_count(seed); i++)
-                db_tensor_f32(seed)[i] = draw(b);
-        else
+        seed = drawn_seed(b, &y->data->shape);
+        if (seed == NULL)
             db_tape_fail(&tape, b->env.error_status);
     }
     status = db_tape_backward(&tape, y, seed);
@@ -468,7 +480,7 @@ static double functional(struct bench *b)
     db_tape_init(&tape, &b->device, false);
     y = apply(b, &tape, 0, kept);
     ck_assert_ptr_nonnull(y);
-    b->state = 1234567;
+    b->state = SEED;
     for (i = 0; i < db_tensor_count(y->data); i++)
         sum += (double)draw(b) * (double)db_tensor_f32(y->data)[i];
     db_drop(y);
@@ -632,6 +644,632 @@ START_TEST(only_what_is_wanted)
 }
 END_TEST
 
+static double relative_difference(const struct db_tensor *a,
+                                  const struct db_tensor *b, double factor)
+{
+    double largest = 0.0, worst = 0.0;
+    int64_t i;
+
+    for (i = 0; i < db_tensor_count(a); i++) {
+        double x = (double)db_tensor_f32(a)[i];
+        double y = factor * (double)db_tensor_f32(b)[i];
+
+        largest = fmax(largest, fabs(y));
+        worst = fmax(worst, fabs(x - y));
+    }
+    return worst / largest;
+}
+
+/* The case twice on the same variables, added up: every gradient doubles. */
+START_TEST(gradients_add_up)
+{
+    struct db_var *kept[MOST_INPUTS], *again[MOST_INPUTS], *y;
+    struct db_tensor *seed, *got;
+    struct outcome once;
+    struct db_tape tape;
+    struct bench b;
+    size_t t, i;
+    int j;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        open_bench(&b, tables[t], 1);
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            memset(kept, 0, sizeof(kept));
+            load_case(&b, &cases[i]);
+            ck_assert_int_eq(run(&b, ~0u, &once), DREAMBOOTH_OK);
+            db_tape_init(&tape, &b.device, true);
+            y = apply(&b, &tape, ~0u, kept);
+            for (j = 0; j < MOST_INPUTS; j++)
+                again[j] = db_hold(kept[j]);
+            y = db_add(&tape, y,
+                       b.c->apply(&tape, again, b.params, b.c->facts));
+            ck_assert_ptr_nonnull(y);
+            seed = drawn_seed(&b, &y->data->shape);
+            ck_assert_int_eq(db_tape_backward(&tape, y, seed), DREAMBOOTH_OK);
+            for (j = 0; j < MOST_LEAVES; j++) {
+                if (leaf(&b, j) == NULL)
+                    continue;
+                got = j < MOST_INPUTS ? kept[j]->slot->gradient
+                                      : b.params[j - MOST_INPUTS].gradient;
+                ck_assert_msg(relative_difference(got, once.gradients[j], 2.0) <
+                                  1e-5,
+                              "%s: leaf %d", cases[i].name, j);
+            }
+            db_tensor_release(seed);
+            for (j = 0; j < MOST_INPUTS; j++)
+                db_drop(kept[j]);
+            forget(&once);
+            unload_case(&b);
+        }
+        close_bench(&b);
+    }
+}
+END_TEST
+
+struct failing {
+    int64_t left; /* allocations that still succeed */
+};
+
+static void *failing_resize(void *user, void *pointer, size_t size)
+{
+    struct failing *failing = user;
+
+    if (size == 0) {
+        free(pointer);
+        return NULL;
+    }
+    return failing->left-- > 0 ? realloc(pointer, size) : NULL;
+}
+
+/* Every allocation of every case fails once. */
+START_TEST(allocations_fail)
+{
+    struct failing failing = {INT64_MAX};
+    struct outcome outcome;
+    struct bench b;
+    int64_t n;
+    size_t t, i;
+    int status;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        open_bench(&b, tables[t], 2);
+        b.env.resize = failing_resize;
+        b.env.resize_user = &failing;
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            for (n = 0, status = DREAMBOOTH_ENOMEM; status != DREAMBOOTH_OK;
+                 n++) {
+                failing.left = INT64_MAX;
+                load_case(&b, &cases[i]);
+                failing.left = n;
+                status = run(&b, ~0u, &outcome);
+                failing.left = INT64_MAX;
+                ck_assert_msg(status == DREAMBOOTH_OK ||
+                                  status == DREAMBOOTH_ENOMEM,
+                              "%s: allocation %d", cases[i].name, (int)n);
+                forget(&outcome);
+                unload_case(&b);
+            }
+            ck_assert_int_gt(n, 4);
+        }
+        close_bench(&b);
+    }
+}
+END_TEST
+
+static int no_kernel(const dreambooth_kernel_host *host, const void *a)
+{
+    (void)host;
+    (void)a;
+    return DREAMBOOTH_EIO;
+}
+
+/* A table whose slot number INDEX fails. */
+static dreambooth_backend broken_table(size_t index)
+{
+    int (*broken)(const dreambooth_kernel_host *, const void *) = no_kernel;
+    dreambooth_backend table = db_backend_reference;
+
+    memcpy((char *)&table + offsetof(dreambooth_backend, gemm) +
+               index * sizeof(broken),
+           &broken, sizeof(broken));
+    return table;
+}
+
+/* A kernel's error comes out of the tape, and nothing leaks. Each case needs a
+ * kernel forward and one backward but for reshape. */
+START_TEST(kernels_fail)
+{
+    const size_t slots =
+        (sizeof(dreambooth_backend) - offsetof(dreambooth_backend, gemm)) /
+        sizeof(&no_kernel);
+    size_t failures[DB_COUNT(cases)] = {0}, slot, i;
+    dreambooth_backend table;
+    struct outcome outcome;
+    struct bench b;
+    int status;
+
+    for (slot = 0; slot < slots; slot++) {
+        table = broken_table(slot);
+        open_bench(&b, &table, 1);
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            load_case(&b, &cases[i]);
+            status = run(&b, ~0u, &outcome);
+            ck_assert(status == DREAMBOOTH_OK || status == DREAMBOOTH_EIO);
+            failures[i] += status == DREAMBOOTH_EIO;
+            forget(&outcome);
+            unload_case(&b);
+        }
+        close_bench(&b);
+    }
+    for (i = 0; i < DB_COUNT(cases); i++)
+        ck_assert_msg(failures[i] > 0 || cases[i].apply == reshape,
+                      "%s needs no kernel", cases[i].name);
+}
+END_TEST
+
+/* Work is counted in calls of a kernel. Test code may have globals. */
+static int gemm_calls, weight_calls;
+
+static int counting_gemm(const dreambooth_kernel_host *host,
+                         const dreambooth_gemm *a)
+{
+    gemm_calls++;
+    return db_backend_reference.gemm(host, a);
+}
+
+static int counting_weight(const dreambooth_kernel_host *host,
+                           const dreambooth_conv2d *a)
+{
+    weight_calls++;
+    return db_backend_reference.conv2d_backward_weight(host, a);
+}
+
+/* Frozen parameters make no work, and keep no input. */
+START_TEST(frozen_parameters_cost_nothing)
+{
+    dreambooth_backend table = db_backend_reference;
+    const unsigned input = 1, weight = 1u << MOST_INPUTS;
+    struct outcome outcome;
+    struct bench b;
+
+    table.gemm = counting_gemm;
+    table.conv2d_backward_weight = counting_weight;
+    gemm_calls = weight_calls = 0;
+    open_bench(&b, &table, 1);
+    load_case(&b, &cases[0]);
+    ck_assert_int_eq(run(&b, input, &outcome), DREAMBOOTH_OK);
+    ck_assert_int_eq(gemm_calls, 2);
+    forget(&outcome);
+    ck_assert_int_eq(run(&b, weight, &outcome), DREAMBOOTH_OK);
+    ck_assert_int_eq(gemm_calls, 4);
+    forget(&outcome);
+    ck_assert_int_eq(run(&b, 0, &outcome), DREAMBOOTH_OK);
+    ck_assert_int_eq(gemm_calls, 5);
+    forget(&outcome);
+    unload_case(&b);
+    load_case(&b, &cases[2]);
+    ck_assert_int_eq(run(&b, input, &outcome), DREAMBOOTH_OK);
+    ck_assert_int_eq(weight_calls, 0);
+    forget(&outcome);
+    unload_case(&b);
+    close_bench(&b);
+}
+END_TEST
+
+/* Applications to shapes that do not fit; TEXT is in the error. */
+static const struct misfit {
+    struct op_case c;
+    const char *text;
+} misfits[] = {
+    {{"linear", linear, {R2(2, 5)}, {R2(4, 6), R1(4)}, {1}}, "layer.weight"},
+    {{"linear bias", linear, {R2(2, 5)}, {R2(4, 5), R1(3)}, {1}},
+     "layer.weight"},
+    {{"conv channels",
+      conv2d,
+      {R4(1, 4, 4, 3)},
+      {R4(2, 3, 3, 4)},
+      {1, 1, 1, 1, 1}},
+     "[1, 4, 4, 3]"},
+    {{"conv rank", conv2d, {R3(4, 4, 3)}, {R4(2, 3, 3, 3)}, {1}}, "do not fit"},
+    {{"conv size", conv2d, {R4(1, 2, 2, 3)}, {R4(2, 3, 3, 3)}, {1}},
+     "[2, 3, 3, 3]"},
+    {{"conv stride", conv2d, {R4(1, 4, 4, 3)}, {R4(2, 3, 3, 3)}, {0}},
+     "do not fit"},
+    {{"conv bias",
+      conv2d,
+      {R4(1, 4, 4, 3)},
+      {R4(2, 3, 3, 3), R1(3)},
+      {1, 0, 0, 0, 0, 1}},
+     "do not fit"},
+    {{"group norm channels", group_norm, {R3(1, 2, 6)}, {R1(4), R1(4)}, {2}},
+     "layer.weight"},
+    {{"group norm bias", group_norm, {R3(1, 2, 6)}, {R1(6), R1(4)}, {2}},
+     "layer.weight"},
+    {{"group norm groups", group_norm, {R3(1, 2, 6)}, {R1(6), R1(6)}, {4}},
+     "layer.weight"},
+    {{"group norm no groups", group_norm, {R3(1, 2, 6)}, {R1(6), R1(6)}, {0}},
+     "layer.weight"},
+    {{"layer norm", layer_norm, {R3(1, 2, 6)}, {R1(5), R1(6)}, {0}},
+     "layer.weight"},
+    {{"layer norm rank", layer_norm, {R1(6)}, {R1(6), R1(6)}, {0}},
+     "layer.weight"},
+    {{"attention heads",
+      attention,
+      {R3(1, 2, 6), R3(1, 2, 6), R3(1, 2, 6)},
+      {{0}},
+      {4, 0}},
+     "attention"},
+    {{"attention no heads",
+      attention,
+      {R3(1, 2, 6), R3(1, 2, 6), R3(1, 2, 6)},
+      {{0}},
+      {0, 0}},
+     "attention"},
+    {{"attention keys",
+      attention,
+      {R3(1, 2, 6), R3(1, 3, 6), R3(1, 2, 6)},
+      {{0}},
+      {2, 0}},
+     "attention"},
+    {{"attention batch",
+      attention,
+      {R3(1, 2, 6), R3(2, 2, 6), R3(2, 2, 6)},
+      {{0}},
+      {2, 0}},
+     "attention"},
+    {{"geglu", geglu, {R2(2, 5)}, {{0}}, {0}}, "geglu"},
+    {{"add", add, {R2(2, 5), R2(5, 2)}, {{0}}, {0}}, "[5, 2]"},
+    {{"add rows", add_rows, {R3(2, 3, 4), R2(2, 3)}, {{0}}, {0}}, "row sum"},
+    {{"add rows rank", add_rows, {R1(2), R2(2, 2)}, {{0}}, {0}}, "row sum"},
+    {{"add positions length", add_positions, {R3(2, 6, 4)}, {R2(5, 4)}, {0}},
+     "layer.weight"},
+    {{"add positions table", add_positions, {R3(2, 2, 4)}, {R1(20)}, {0}},
+     "layer.weight"},
+    {{"concat", concat, {R3(2, 3, 4), R3(3, 2, 4)}, {{0}}, {0}}, "concat"},
+    {{"concat rank", concat, {R3(2, 3, 4), R2(6, 4)}, {{0}}, {0}}, "concat"},
+    {{"channels", channels, {R2(2, 5)}, {{0}}, {3, 3}}, "channels"},
+    {{"channels below", channels, {R2(2, 5)}, {{0}}, {-1, 3}}, "channels"},
+    {{"channels far", channels, {R2(2, 5)}, {{0}}, {INT64_MAX, INT64_MAX}},
+     "channels"},
+    {{"reshape", reshape, {R2(2, 5)}, {{0}}, {2, 5, 2}}, "reshape"},
+    {{"reshape below", reshape, {R2(2, 5)}, {{0}}, {-2, -5, 1}}, "reshape"},
+    {{"upsample rank", upsample, {R3(2, 5, 3)}, {{0}}, {4, 4}}, "resample"},
+    {{"upsample to nothing", upsample, {R4(1, 2, 2, 1)}, {{0}}, {0, 4}},
+     "resample"},
+    {{"pool of one row", average_pool, {R4(1, 1, 4, 2)}, {{0}}, {0}},
+     "resample"},
+    {{"embedding", embedding, {{0}}, {R1(20)}, {0}}, "layer.weight"},
+};
+
+/* After an error, operations give NULL and drop their inputs. */
+static void check_sticks(struct bench *b, struct db_tape *tape)
+{
+    struct db_tensor *tensor = b->inputs[0];
+    struct db_var *x;
+
+    if (tensor == NULL)
+        return;
+    x = db_var_new(tape, tensor, true);
+    ck_assert_ptr_null(x);
+    ck_assert_ptr_null(db_scale(tape, x, 2.0f));
+    ck_assert_ptr_null(db_add(tape, db_hold(x), x));
+    ck_assert_int_eq(db_tape_backward(tape, x, NULL), DREAMBOOTH_EINTERNAL);
+    db_tape_clear(tape);
+    ck_assert_int_eq(tape->status, DREAMBOOTH_OK);
+    x = db_scale(tape, db_var_new(tape, tensor, true), 2.0f);
+    ck_assert_int_eq(db_tape_backward(tape, x, NULL), DREAMBOOTH_OK);
+}
+
+START_TEST(misfits_are_errors)
+{
+    struct db_var *kept[MOST_INPUTS];
+    struct db_tape tape;
+    struct bench b;
+    size_t i;
+    int j;
+
+    open_bench(&b, &db_backend_reference, 1);
+    for (i = 0; i < DB_COUNT(misfits); i++) {
+        memset(kept, 0, sizeof(kept));
+        load_case(&b, &misfits[i].c);
+        db_tape_init(&tape, &b.device, true);
+        ck_assert_msg(apply(&b, &tape, ~0u, kept) == NULL, "%s fits",
+                      misfits[i].c.name);
+        ck_assert_msg(tape.status == DREAMBOOTH_EINTERNAL, "%s: status %d",
+                      misfits[i].c.name, tape.status);
+        ck_assert_msg(strstr(b.env.error_text, misfits[i].text) != NULL,
+                      "%s: %s", misfits[i].c.name, b.env.error_text);
+        for (j = 0; j < MOST_INPUTS; j++)
+            db_drop(kept[j]);
+        check_sticks(&b, &tape);
+        db_tape_clear(&tape);
+        unload_case(&b);
+    }
+    close_bench(&b);
+}
+END_TEST
+
+/* Each input NULL in turn, with no other error to explain it. */
+START_TEST(missing_inputs_are_errors)
+{
+    struct db_tape tape;
+    struct bench b;
+    size_t i;
+    int missing, j;
+
+    open_bench(&b, &db_backend_reference, 1);
+    for (i = 0; i < DB_COUNT(cases); i++)
+        for (missing = 0; missing < MOST_INPUTS; missing++) {
+            struct db_var *x[MOST_INPUTS] = {NULL};
+
+            if (cases[i].inputs[missing].rank == 0)
+                break;
+            load_case(&b, &cases[i]);
+            db_tape_init(&tape, &b.device, true);
+            for (j = 0; j < MOST_INPUTS; j++)
+                if (j != missing && b.inputs[j] != NULL)
+                    x[j] = db_var_new(&tape, b.inputs[j], true);
+            if (cases[i].apply != mse) {
+                ck_assert_ptr_null(
+                    cases[i].apply(&tape, x, b.params, cases[i].facts));
+                ck_assert_int_eq(tape.status, DREAMBOOTH_EINTERNAL);
+            }
+            db_tape_clear(&tape);
+            unload_case(&b);
+        }
+    close_bench(&b);
+}
+END_TEST
+
+START_TEST(ids_are_checked)
+{
+    static const struct op_case table = {
+        "embedding", NULL, {{0}}, {R2(5, 4)}, {0}};
+    static const int64_t bad[2][2] = {{0, 5}, {-1, 0}};
+    struct db_tape tape;
+    struct bench b;
+    int i;
+
+    open_bench(&b, &db_backend_reference, 1);
+    load_case(&b, &table);
+    for (i = 0; i < 2; i++) {
+        db_tape_init(&tape, &b.device, true);
+        ck_assert_ptr_null(db_embedding(&tape, b.params, bad[i], 1, 2));
+        ck_assert_int_eq(tape.status, DREAMBOOTH_EINVAL);
+        ck_assert_ptr_nonnull(strstr(b.env.error_text, i ? "-1" : "5"));
+    }
+    unload_case(&b);
+    close_bench(&b);
+}
+END_TEST
+
+/*
+ * Random programs on registers of one shape. Run plainly, an operation may
+ * write over what nobody holds; run with every value held and copied, it may
+ * not. Both must give the same bits, and no held value may ever change.
+ */
+#define REGISTERS 4
+#define PROGRAM_STEPS 24
+#define HELD_MOST (REGISTERS + PROGRAM_STEPS)
+
+static const struct op_case program_leaves = {
+    "program",
+    NULL,
+    {R4(2, 4, 2, 4), R2(2, 4), R4(2, 4, 2, 4)},
+    {R2(4, 4), R1(4)},
+    {0}};
+
+struct held {
+    struct db_var *vars[HELD_MOST];
+    struct db_tensor *copies[HELD_MOST];
+    int count;
+};
+
+static struct db_var *as_sequence(struct db_tape *tape, struct db_var *x)
+{
+    struct db_shape shape = db_shape3(2, 8, 4);
+
+    return db_reshape(tape, x, &shape);
+}
+
+static struct db_var *as_image(struct db_tape *tape, struct db_var *x)
+{
+    struct db_shape shape = db_shape4(2, 4, 2, 4);
+
+    return db_reshape(tape, x, &shape);
+}
+
+/* Takes over X and Y. */
+static struct db_var *step(struct bench *b, struct db_tape *tape, int operation,
+                           struct db_var *x, struct db_var *y)
+{
+    struct db_param *p = b->params;
+    struct db_var *v;
+
+    switch (operation) {
+    case 0:
+        return db_add(tape, x, y);
+    case 1:
+        db_drop(y);
+        return db_scale(tape, x, 0.75f);
+    case 2:
+        db_drop(y);
+        return db_activation(tape, x, DREAMBOOTH_SILU);
+    case 3:
+        db_drop(y);
+        v = db_var_new(tape, b->inputs[1], false);
+        return db_add_rows(tape, x, v);
+    case 4:
+        return db_geglu(tape, db_concat(tape, x, y));
+    case 5:
+        db_drop(y);
+        return as_image(tape, db_scale(tape, as_sequence(tape, x), -0.5f));
+    case 6:
+        x = as_sequence(tape, x);
+        y = as_sequence(tape, y);
+        x = db_attention(tape, db_hold(x), x, y, 2, false);
+        return as_image(tape, x);
+    case 7:
+        db_drop(y);
+        return db_linear(tape, x, &p[0], &p[1]);
+    case 8:
+        db_drop(y);
+        return db_average_pool(tape, db_upsample_nearest(tape, x, 8, 4));
+    case 9:
+        db_drop(x);
+        return db_add(tape, db_hold(y), y);
+    case 10:
+        return db_channels(tape, db_concat(tape, x, y), 2, 4);
+    default:
+        db_drop(y);
+        return db_softmax(tape, x);
+    }
+}
+
+static void keep(struct bench *b, struct held *held, struct db_var *var)
+{
+    struct db_tensor *copy;
+
+    if (held == NULL)
+        return;
+    ck_assert_int_eq(db_tensor_new(&b->env, DB_F32, &var->data->shape, &copy),
+                     DREAMBOOTH_OK);
+    memcpy(copy->data, var->data->data,
+           (size_t)db_tensor_count(copy) * sizeof(float));
+    held->vars[held->count] = db_hold(var);
+    held->copies[held->count++] = copy;
+}
+
+static void check_and_drop(struct held *held)
+{
+    while (held->count > 0) {
+        held->count--;
+        ck_assert(same_bits(held->vars[held->count]->data,
+                            held->copies[held->count]));
+        db_drop(held->vars[held->count]);
+        db_tensor_release(held->copies[held->count]);
+    }
+}
+
+static int below(struct bench *b, int limit)
+{
+    b->state = b->state * 6364136223846793005u + 1442695040888963407u;
+    return (int)((b->state >> 33) % (uint64_t)limit);
+}
+
+/* The program of SEED; its result is the sum of all registers. A register that
+ * is both the source and the target gives its reference away. */
+static struct db_var *program(struct bench *b, struct db_tape *tape,
+                              uint64_t seed, struct held *held)
+{
+    struct db_var *registers[REGISTERS];
+    int i, operation, x, y, target;
+
+    b->state = seed;
+    for (i = 0; i < REGISTERS; i++) {
+        registers[i] =
+            db_scale(tape, db_var_new(tape, b->inputs[i % 2 * 2], true),
+                     (float)i - 1.5f);
+        keep(b, held, registers[i]);
+    }
+    for (i = 0; i < PROGRAM_STEPS; i++) {
+        struct db_var *fresh, *first;
+
+        operation = below(b, 12);
+        x = below(b, REGISTERS);
+        y = below(b, REGISTERS);
+        target = below(b, 2) ? x : below(b, REGISTERS);
+        if (target == x && x != y) {
+            first = registers[x];
+            registers[x] = NULL;
+        } else {
+            first = db_hold(registers[x]);
+        }
+        fresh = step(b, tape, operation, first, db_hold(registers[y]));
+        db_drop(registers[target]);
+        ck_assert_ptr_nonnull(fresh);
+        registers[target] = fresh;
+        keep(b, held, fresh);
+    }
+    for (i = 1; i < REGISTERS; i++)
+        registers[0] = db_add(tape, registers[0], registers[i]);
+    return registers[0];
+}
+
+static struct db_tensor *program_result(struct bench *b, uint64_t seed,
+                                        bool recording, struct held *held)
+{
+    struct db_tensor *result;
+    struct db_tape tape;
+    struct db_var *y;
+
+    db_tape_init(&tape, &b->device, recording);
+    y = program(b, &tape, seed, held);
+    ck_assert_int_eq(tape.status, DREAMBOOTH_OK);
+    result = db_tensor_hold(y->data);
+    if (recording)
+        ck_assert_int_eq(db_tape_backward(&tape, y, NULL), DREAMBOOTH_OK);
+    else
+        db_drop(y);
+    if (held != NULL)
+        check_and_drop(held);
+    return result;
+}
+
+START_TEST(nothing_held_is_altered)
+{
+    struct held held = {.count = 0};
+    struct db_tensor *results[4];
+    uint64_t seed, seeds = unit_is_quick() ? 20 : 500;
+    struct bench b;
+    size_t t;
+    int i;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        open_bench(&b, tables[t], 1);
+        load_case(&b, &program_leaves);
+        for (seed = 1; seed <= seeds; seed++) {
+            for (i = 0; i < 4; i++)
+                results[i] =
+                    program_result(&b, seed, i >= 2, i % 2 == 0 ? NULL : &held);
+            for (i = 1; i < 4; i++)
+                ck_assert_msg(same_bits(results[0], results[i]), "program %d",
+                              (int)seed);
+            for (i = 0; i < 4; i++)
+                db_tensor_release(results[i]);
+        }
+        unload_case(&b);
+        close_bench(&b);
+    }
+}
+END_TEST
+
+/* Reuse does happen: a chain of elementwise operations needs one tensor. */
+START_TEST(inference_works_in_place)
+{
+    const uint64_t tensor = 64 * sizeof(float);
+    struct db_shape shape = db_shape1(64);
+    struct db_tensor *data;
+    struct db_tape tape;
+    struct db_var *x;
+    struct bench b;
+    int i;
+
+    open_bench(&b, &db_backend_reference, 1);
+    ck_assert_int_eq(db_tensor_new_zero(&b.env, DB_F32, &shape, &data),
+                     DREAMBOOTH_OK);
+    db_tape_init(&tape, &b.device, false);
+    x = db_var_new(&tape, data, false);
+    db_tensor_release(data);
+    b.env.peak_bytes = b.env.live_bytes;
+    for (i = 0; i < 8; i++)
+        x = db_activation(&tape, db_scale(&tape, x, 2.0f), DREAMBOOTH_GELU);
+    ck_assert_uint_lt(b.env.peak_bytes, b.env.live_bytes + tensor);
+    db_drop(x);
+    close_bench(&b);
+}
+END_TEST
+
 static Suite *ops_suite(void)
 {
     Suite *suite = suite_create("ops");
@@ -639,6 +1277,15 @@ static Suite *ops_suite(void)
     unit_add(suite, "finite differences", finite_differences);
     unit_add(suite, "same bits again", same_bits_again);
     unit_add(suite, "only what is wanted", only_what_is_wanted);
+    unit_add(suite, "gradients add up", gradients_add_up);
+    unit_add(suite, "allocations fail", allocations_fail);
+    unit_add(suite, "kernels fail", kernels_fail);
+    unit_add(suite, "frozen parameters", frozen_parameters_cost_nothing);
+    unit_add(suite, "misfits", misfits_are_errors);
+    unit_add(suite, "missing inputs", missing_inputs_are_errors);
+    unit_add(suite, "ids", ids_are_checked);
+    unit_add(suite, "nothing held is altered", nothing_held_is_altered);
+    unit_add(suite, "in place", inference_works_in_place);
     return suite;
 }
 
