@@ -84,6 +84,10 @@ includes lib/kernel/x.c text/text.h 'does not stand on text'
 includes lib/text/x.c base/base_int.h 'for lib/base alone'
 includes lib/text/x.c base/none.h 'no such header'
 includes src/x.c base/base.h 'not a public header'
+echo '#include <dreambooth/none.h>' |
+    expect check-includes src/x.c 'not a public header'
+echo '#include <dreambooth/none.h>' |
+    expect check-includes lib/base/x.c 'written in quotes'
 echo 'int x(void);' | expect check-includes lib/x.c 'in no floor'
 
 # Counted in files, for the ends of pipelines are processes of their own.
