@@ -13,10 +13,11 @@
 
 static int refuse(const struct flag *flag, const char *value)
 {
-    return complain(EXIT_USAGE, "option --%s: \"%s\" is not right; give %s%s",
-                    flag->name, value, flag->range,
-                    strcmp(flag->unit, "bytes") == 0 ? ", or such as 500M or 8G"
-                                                     : "");
+    bool bytes = strcmp(flag->unit, "bytes") == 0;
+
+    return complain(EXIT_USAGE, "option --%s: \"%s\" is not right; give %s",
+                    flag->name, value,
+                    bytes ? "a size such as 500M or 8G" : flag->range);
 }
 
 /* Bytes in a unit such as "k" or "GB"; 0 for what is none. */

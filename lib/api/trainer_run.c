@@ -55,6 +55,20 @@ static int pick_identifier(dreambooth_trainer *trainer)
     return status;
 }
 
+/* A line of log for each line of FINDINGS. */
+static void warn_of_findings(struct db_env *env, const char *word,
+                             const char *findings)
+{
+    size_t length;
+
+    for (; *findings != '\0'; findings += length + (findings[length] == '\n')) {
+        length = strcspn(findings, "\n");
+        if (length > 0)
+            db_log(env, DB_LOG_WARNING, "identifier \"%s\": %.*s", word,
+                   (int)length, findings);
+    }
+}
+
 /* A word of the user's own is used as it is, with a warning where it is poor.*/
 static int judge_identifier(dreambooth_trainer *trainer)
 {
@@ -67,8 +81,7 @@ static int judge_identifier(dreambooth_trainer *trainer)
     status = db_identifier_check(trainer->model->pipeline->tokenizer, word,
                                  strlen(word), &options, &report);
     if (status == DREAMBOOTH_OK && report.findings != 0)
-        db_log(trainer->env, DB_LOG_WARNING, "identifier \"%s\": %s", word,
-               report.text);
+        warn_of_findings(trainer->env, word, report.text);
     db_identifier_report_release(trainer->env, &report);
     return status;
 }
@@ -106,6 +119,7 @@ static int settle_identifier(dreambooth_trainer *trainer)
 static int check_photos(dreambooth_trainer *trainer)
 {
     const struct db_trainer_settings *settings = &trainer->settings;
+    db_log_function *log = trainer->env->log;
     struct db_dataset photos;
     int status;
 
@@ -116,7 +130,10 @@ static int check_photos(dreambooth_trainer *trainer)
                              "there are no photos: give instance-dir");
     db_dataset_init(&photos, trainer->env, settings->size,
                     (enum db_crop)settings->crop);
+    /* What is skipped is told at the start, when the folder is read again. */
+    trainer->env->log = NULL;
     status = db_dataset_add_folder(&photos, settings->instance_dir, 0);
+    trainer->env->log = log;
     db_dataset_free(&photos);
     return status;
 }
