@@ -310,6 +310,7 @@ struct bench {
     struct db_param params[MOST_PARAMS];
     uint64_t state;
     uint64_t empty_bytes; /* live without tensors: the pool's */
+    bool pass_on;
 };
 
 /* What a run gave, in fresh memory; NULL where there is none. */
@@ -393,7 +394,8 @@ static struct db_tensor *leaf(const struct bench *b, int index)
 }
 
 /* Applies the case on TAPE; leaves whose bit is in WANTED get a gradient. KEPT
- * are references to the inputs' variables. */
+ * are references to the inputs' variables. With b->pass_on the operation gets
+ * copies of them that nobody else holds. */
 static struct db_var *apply(struct bench *b, struct db_tape *tape,
                             unsigned wanted, struct db_var **kept)
 {
@@ -403,6 +405,8 @@ static struct db_var *apply(struct bench *b, struct db_tape *tape,
     for (i = 0; i < MOST_INPUTS && b->inputs[i] != NULL; i++) {
         x[i] = db_var_new(tape, b->inputs[i], (wanted >> i & 1) != 0);
         kept[i] = db_hold(x[i]);
+        if (b->pass_on)
+            x[i] = db_scale(tape, x[i], 1.0f);
     }
     for (i = 0; i < MOST_PARAMS; i++)
         b->params[i].trainable = (wanted >> (MOST_INPUTS + i) & 1) != 0;
@@ -637,6 +641,31 @@ START_TEST(only_what_is_wanted)
                 forget(&some);
             }
             forget(&all);
+            unload_case(&b);
+        }
+        close_bench(&b);
+    }
+}
+END_TEST
+
+/* Inputs that may be written over give the same bits, and so do gradients. */
+START_TEST(inputs_that_nobody_holds)
+{
+    struct outcome kept, given;
+    struct bench b;
+    size_t t, i;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        open_bench(&b, tables[t], 1);
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            load_case(&b, &cases[i]);
+            b.pass_on = false;
+            ck_assert_int_eq(run(&b, ~0u, &kept), DREAMBOOTH_OK);
+            b.pass_on = true;
+            ck_assert_int_eq(run(&b, ~0u, &given), DREAMBOOTH_OK);
+            check_same(cases[i].name, &kept, &given);
+            forget(&kept);
+            forget(&given);
             unload_case(&b);
         }
         close_bench(&b);
@@ -1277,6 +1306,7 @@ static Suite *ops_suite(void)
     unit_add(suite, "finite differences", finite_differences);
     unit_add(suite, "same bits again", same_bits_again);
     unit_add(suite, "only what is wanted", only_what_is_wanted);
+    unit_add(suite, "inputs that nobody holds", inputs_that_nobody_holds);
     unit_add(suite, "gradients add up", gradients_add_up);
     unit_add(suite, "allocations fail", allocations_fail);
     unit_add(suite, "kernels fail", kernels_fail);

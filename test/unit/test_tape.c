@@ -110,8 +110,9 @@ static void close_net(struct net *net)
     ck_assert_uint_eq(net->env.live_bytes, 0);
 }
 
-/* x + linear(silu(linear(norm(x)) + condition)): x is used twice, which is what
- * makes the order of sums matter. */
+/* 0.9 x + linear(silu(linear(norm(x)) + condition)) + condition. A block uses
+ * both inputs twice, and all blocks the condition, which is what makes the
+ * order of sums matter. */
 static struct db_var *block_body(struct db_tape *tape, const void *context,
                                  struct db_var **inputs)
 {
@@ -123,9 +124,9 @@ static struct db_var *block_body(struct db_tape *tape, const void *context,
         db_tape_fail(tape, db_fail(tape->env, DREAMBOOTH_EIO,
                                    "block %d was told to fail", block->index));
     y = db_layer_norm(tape, db_hold(x), &p[0], &p[1], 1e-5f);
-    y = db_add_rows(tape, db_linear(tape, y, &p[2], &p[3]), inputs[1]);
+    y = db_add_rows(tape, db_linear(tape, y, &p[2], &p[3]), db_hold(inputs[1]));
     y = db_activation(tape, y, DREAMBOOTH_SILU);
-    y = db_linear(tape, y, &p[4], &p[5]);
+    y = db_add_rows(tape, db_linear(tape, y, &p[4], &p[5]), inputs[1]);
     return db_add(tape, db_scale(tape, x, 0.9f), y);
 }
 
