@@ -252,140 +252,135 @@ bool db_json_has(const struct db_json_reader *reader, const char *key)
     return value != NULL && !json_is_null(value);
 }
 
-/*
- * The value of KEY into *OUT, or NULL there for one that is optional and
- * absent. EXPECTED says what it should be, for the error.
- */
-static int look_up(const struct db_json_reader *reader, const char *key,
-                   enum db_json_need need, const char *expected,
-                   const json_t **out)
-{
-    *out =
-        db_json_has(reader, key) ? json_object_get(reader->object, key) : NULL;
-    if (*out == NULL && need == DB_JSON_REQUIRED)
-        return db_fail(reader->env, DREAMBOOTH_EFORMAT,
-                       "%s: \"%s\" is missing; %s is expected", reader->file,
-                       key, expected);
-    return DREAMBOOTH_OK;
-}
+/* What a key may hold: one of two jansson types, and its name in errors. */
+struct kind {
+    json_type type, other;
+    const char *expected;
+};
+
+static const struct kind integer_kind = {JSON_INTEGER, JSON_INTEGER,
+                                         "an integer"};
+static const struct kind number_kind = {JSON_INTEGER, JSON_REAL, "a number"};
+static const struct kind boolean_kind = {JSON_TRUE, JSON_FALSE,
+                                         "true or false"};
+static const struct kind text_kind = {JSON_STRING, JSON_STRING, "a string"};
+static const struct kind array_kind = {JSON_ARRAY, JSON_ARRAY,
+                                       "an array [...]"};
+static const struct kind object_kind = {JSON_OBJECT, JSON_OBJECT,
+                                        "an object {...}"};
+static const struct kind integers_kind = {JSON_ARRAY, JSON_ARRAY,
+                                          "an array of integers"};
 
 static int mistyped(const struct db_json_reader *reader, const char *key,
-                    const char *expected)
+                    const struct kind *kind)
 {
     return db_fail(reader->env, DREAMBOOTH_EFORMAT,
                    "%s: \"%s\" is not what it should be: %s is expected",
-                   reader->file, key, expected);
+                   reader->file, key, kind->expected);
+}
+
+/* The value of KEY, which is of KIND, into *OUT; NULL there for one that is
+ * optional and absent. */
+static int look_up(const struct db_json_reader *reader, const char *key,
+                   enum db_json_need need, const struct kind *kind,
+                   const json_t **out)
+{
+    const json_t *value =
+        db_json_has(reader, key) ? json_object_get(reader->object, key) : NULL;
+
+    if (value == NULL && need == DB_JSON_REQUIRED)
+        return db_fail(reader->env, DREAMBOOTH_EFORMAT,
+                       "%s: \"%s\" is missing; %s is expected", reader->file,
+                       key, kind->expected);
+    if (value != NULL && json_typeof(value) != kind->type &&
+        json_typeof(value) != kind->other)
+        return mistyped(reader, key, kind);
+    *out = value;
+    return DREAMBOOTH_OK;
 }
 
 int db_json_get_integer(const struct db_json_reader *reader, const char *key,
                         enum db_json_need need, int64_t *out)
 {
-    static const char expected[] = "an integer";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &integer_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_integer(value))
-        return mistyped(reader, key, expected);
-    *out = (int64_t)json_integer_value(value);
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = (int64_t)json_integer_value(value);
+    return status;
 }
 
 int db_json_get_real(const struct db_json_reader *reader, const char *key,
                      enum db_json_need need, double *out)
 {
-    static const char expected[] = "a number";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &number_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_number(value))
-        return mistyped(reader, key, expected);
-    *out = json_number_value(value);
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = json_number_value(value);
+    return status;
 }
 
 int db_json_get_boolean(const struct db_json_reader *reader, const char *key,
                         enum db_json_need need, bool *out)
 {
-    static const char expected[] = "true or false";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &boolean_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_boolean(value))
-        return mistyped(reader, key, expected);
-    *out = json_is_true(value);
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = json_is_true(value);
+    return status;
 }
 
 int db_json_get_text(const struct db_json_reader *reader, const char *key,
                      enum db_json_need need, const char **out)
 {
-    static const char expected[] = "a string";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &text_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_string(value))
-        return mistyped(reader, key, expected);
-    *out = json_string_value(value);
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = json_string_value(value);
+    return status;
 }
 
 int db_json_get_array(const struct db_json_reader *reader, const char *key,
                       enum db_json_need need, const json_t **out)
 {
-    static const char expected[] = "an array [...]";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &array_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_array(value))
-        return mistyped(reader, key, expected);
-    *out = value;
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = value;
+    return status;
 }
 
 int db_json_get_object(const struct db_json_reader *reader, const char *key,
                        enum db_json_need need, const json_t **out)
 {
-    static const char expected[] = "an object {...}";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &object_kind, &value);
 
-    if (status != DREAMBOOTH_OK || value == NULL)
-        return status;
-    if (!json_is_object(value))
-        return mistyped(reader, key, expected);
-    *out = value;
-    return DREAMBOOTH_OK;
+    if (status == DREAMBOOTH_OK && value != NULL)
+        *out = value;
+    return status;
 }
 
 int db_json_get_integers(const struct db_json_reader *reader, const char *key,
                          enum db_json_need need, int64_t *values,
                          size_t capacity, size_t *count)
 {
-    static const char expected[] = "an array of integers";
     const json_t *value;
-    int status = look_up(reader, key, need, expected, &value);
+    int status = look_up(reader, key, need, &integers_kind, &value);
 
     if (status != DREAMBOOTH_OK || value == NULL)
         return status;
-    if (!json_is_array(value))
-        return mistyped(reader, key, expected);
     if (json_array_size(value) > capacity)
         return db_fail(reader->env, DREAMBOOTH_EUNSUPPORTED,
                        "%s: \"%s\" has %zu entries; at most %zu are supported",
                        reader->file, key, json_array_size(value), capacity);
     for (size_t i = 0; i < json_array_size(value); i++)
         if (!json_is_integer(json_array_get(value, i)))
-            return mistyped(reader, key, expected);
+            return mistyped(reader, key, &integers_kind);
     for (size_t i = 0; i < json_array_size(value); i++)
         values[i] = (int64_t)json_integer_value(json_array_get(value, i));
     *count = json_array_size(value);
