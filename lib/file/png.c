@@ -20,12 +20,19 @@
 #define MAX_CHUNK_BYTES (8 << 20)
 #define COMPRESSION_LEVEL 6
 
+/* In front of what libpng is given, in a ring: it forgets some blocks when
+ * memory fails, and we free those that are left. */
+struct png_block {
+    struct png_block *next, *previous;
+};
+
 struct png_work {
     png_structp png;
     png_infop info;
     jmp_buf escape;
     struct db_env *env;
     const char *name;
+    struct png_block blocks; /* the ring's start */
     bool memory_failed;
     int status; /* why it was jumped */
 
@@ -41,18 +48,40 @@ struct png_work {
 static png_voidp on_alloc(png_structp png, png_alloc_size_t size)
 {
     struct png_work *work = png_get_mem_ptr(png);
-    void *pointer = db_alloc(work->env, size);
+    struct png_block *block = NULL;
 
-    if (pointer == NULL)
+    if (size <= SIZE_MAX - sizeof(*block))
+        block = db_alloc(work->env, sizeof(*block) + size);
+    if (block == NULL) {
         work->memory_failed = true;
-    return pointer;
+        return NULL;
+    }
+    block->next = work->blocks.next;
+    block->previous = &work->blocks;
+    block->next->previous = block;
+    work->blocks.next = block;
+    return block + 1;
+}
+
+static void free_block(struct png_work *work, struct png_block *block)
+{
+    block->next->previous = block->previous;
+    block->previous->next = block->next;
+    db_free(work->env, block);
 }
 
 static void on_free(png_structp png, png_voidp pointer)
 {
     struct png_work *work = png_get_mem_ptr(png);
 
-    db_free(work->env, pointer);
+    if (pointer != NULL)
+        free_block(work, (struct png_block *)pointer - 1);
+}
+
+static void free_forgotten(struct png_work *work)
+{
+    while (work->blocks.next != &work->blocks)
+        free_block(work, work->blocks.next);
 }
 
 /* libpng puts its own words into the error when memory fails, and does without
@@ -113,6 +142,7 @@ static void init_work(struct png_work *work, struct db_env *env,
     memset(work, 0, sizeof(*work));
     work->env = env;
     work->name = name;
+    work->blocks.next = work->blocks.previous = &work->blocks;
 }
 
 /* To be called under setjmp(). The COUNT chunks of CHUNKS (names of four
@@ -138,6 +168,7 @@ static int open_reader(struct png_work *work, const char *chunks, int count)
 static void close_reader(struct png_work *work)
 {
     png_destroy_read_struct(&work->png, &work->info, NULL);
+    free_forgotten(work);
 }
 
 static int prepare(struct png_work *work)
@@ -368,6 +399,7 @@ static int encode(struct db_env *env, const char *name,
     init_work(&work, env, name);
     status = encode_guarded(&work, image, texts, text_count);
     png_destroy_write_struct(&work.png, &work.info);
+    free_forgotten(&work);
     if (status != DREAMBOOTH_OK) {
         db_free(env, work.output);
         return status;
