@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every differentiable operation, against finite differences and against the
- * promises of ops.h and tape.h.
+ * Every differentiable operation, against its definition (naive.h), finite
+ * differences, and the promises of ops.h and tape.h.
  *
  * One table holds a case for each form of each operation: shapes of its
  * variables and parameters, and a function that applies it. All tests walk the
@@ -16,6 +16,7 @@
 
 #include "grad/ops.h"
 #include "grad/tape_int.h"
+#include "naive.h"
 #include "unit.h"
 
 #define STEP 1e-2f
@@ -172,21 +173,27 @@ static struct db_var *average_pool(struct db_tape *tape, struct db_var **x,
     return db_average_pool(tape, x[0]);
 }
 
+static const int64_t embedded_ids[6] = {4, 0, 4, 2, 4, 0};
+
 static struct db_var *embedding(struct db_tape *tape, struct db_var **x,
                                 struct db_param *p, const int64_t *facts)
 {
-    static const int64_t ids[6] = {4, 0, 4, 2, 4, 0};
-
     (void)x;
     (void)facts;
-    return db_embedding(tape, &p[0], ids, 2, 3);
+    return db_embedding(tape, &p[0], embedded_ids, 2, 3);
+}
+
+static const float mse_weight[3] = {1.0f, 0.25f, 3.0f};
+
+static float target_at(int64_t i)
+{
+    return 0.1f * (float)(i % 7);
 }
 
 /* facts: weighted */
 static struct db_var *mse(struct db_tape *tape, struct db_var **x,
                           struct db_param *p, const int64_t *facts)
 {
-    static const float weight[3] = {1.0f, 0.25f, 3.0f};
     struct db_tensor *target = NULL;
     struct db_var *loss;
     int64_t i;
@@ -201,8 +208,8 @@ static struct db_var *mse(struct db_tape *tape, struct db_var **x,
         return NULL;
     }
     for (i = 0; i < db_tensor_count(target); i++)
-        db_tensor_f32(target)[i] = 0.1f * (float)(i % 7);
-    loss = db_mse(tape, x[0], target, facts[0] ? weight : NULL, NULL);
+        db_tensor_f32(target)[i] = target_at(i);
+    loss = db_mse(tape, x[0], target, facts[0] ? mse_weight : NULL, NULL);
     db_tensor_release(target);
     return loss;
 }
@@ -548,6 +555,102 @@ START_TEST(finite_differences)
             for (j = 0; j < MOST_LEAVES; j++)
                 if (leaf(&b, j) != NULL)
                     check_leaf(&b, j, outcome.gradients[j]);
+            forget(&outcome);
+            unload_case(&b);
+        }
+        close_bench(&b);
+    }
+}
+END_TEST
+
+static const struct {
+    struct db_var *(*apply)(struct db_tape *tape, struct db_var **x,
+                            struct db_param *p, const int64_t *facts);
+    void (*naive)(struct naive *n);
+} definitions[] = {
+    {linear, naive_linear},
+    {group_norm, naive_group_norm},
+    {layer_norm, naive_layer_norm},
+    {attention, naive_attention},
+    {self_attention, naive_attention},
+    {softmax, naive_softmax},
+    {activation, naive_activation},
+    {geglu, naive_geglu},
+    {add, naive_add},
+    {scale, naive_scale},
+    {add_rows, naive_add_rows},
+    {add_positions, naive_add_positions},
+    {concat, naive_concat},
+    {channels, naive_channels},
+    {reshape, naive_reshape},
+    {upsample, naive_upsample},
+    {average_pool, naive_average_pool},
+};
+
+/* What the case should give, from the definition of its operation. */
+static void define(const struct bench *b, struct naive *n)
+{
+    float target[64];
+    size_t i;
+
+    if (b->c->apply == conv2d)
+        naive_conv2d(n, b->c->params[0].size);
+    if (b->c->apply == embedding)
+        naive_embedding(n, embedded_ids);
+    if (b->c->apply == mse) {
+        for (i = 0; i < DB_COUNT(target); i++)
+            target[i] = target_at((int64_t)i);
+        naive_mse(n, target, b->c->facts[0] ? mse_weight : NULL);
+    }
+    for (i = 0; i < DB_COUNT(definitions); i++)
+        if (b->c->apply == definitions[i].apply)
+            definitions[i].naive(n);
+}
+
+static void check_result(const struct bench *b, const struct db_tensor *y)
+{
+    double values[512];
+    struct naive n = {.x_rank = b->c->inputs[0].rank,
+                      .facts = b->c->facts,
+                      .ys = y->shape.size,
+                      .count = db_tensor_count(y),
+                      .columns = db_shape_columns(&y->shape),
+                      .y = values};
+    int64_t i;
+    int j;
+
+    ck_assert_int_le(n.count, (int64_t)DB_COUNT(values));
+    for (j = 0; j < MOST_INPUTS; j++) {
+        int from = b->c->apply == self_attention ? 0 : j;
+
+        n.x[j] = leaf(b, from) ? db_tensor_f32(leaf(b, from)) : NULL;
+        n.xs[j] = b->c->inputs[from].size;
+    }
+    for (j = 0; j < MOST_PARAMS; j++)
+        n.p[j] = b->params[j].data ? db_tensor_f32(b->params[j].data) : NULL;
+    for (i = 0; i < n.count; i++)
+        values[i] = NAN;
+    define(b, &n);
+    for (i = 0; i < n.count; i++)
+        ck_assert_msg(fabs((double)db_tensor_f32(y)[i] - values[i]) <
+                          1e-5 * fmax(1.0, fabs(values[i])),
+                      "%s: element %d is %g instead of %g", b->c->name, (int)i,
+                      (double)db_tensor_f32(y)[i], values[i]);
+}
+
+/* Results are what the definitions say, to 1e-5. */
+START_TEST(results_follow_definitions)
+{
+    struct outcome outcome;
+    struct bench b;
+    size_t t, i;
+
+    for (t = 0; t < DB_COUNT(tables); t++) {
+        open_bench(&b, tables[t], 1);
+        for (i = 0; i < DB_COUNT(cases); i++) {
+            load_case(&b, &cases[i]);
+            ck_assert_int_eq(run(&b, 0, &outcome), DREAMBOOTH_OK);
+            check_result(&b, outcome.y);
             forget(&outcome);
             unload_case(&b);
         }
@@ -1303,6 +1406,7 @@ static Suite *ops_suite(void)
 {
     Suite *suite = suite_create("ops");
 
+    unit_add(suite, "results", results_follow_definitions);
     unit_add(suite, "finite differences", finite_differences);
     unit_add(suite, "same bits again", same_bits_again);
     unit_add(suite, "only what is wanted", only_what_is_wanted);
