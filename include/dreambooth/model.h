@@ -24,8 +24,10 @@ DREAMBOOTH_API int dreambooth_model_open(dreambooth_model **out,
                                          const char *folder);
 /*
  * Reads everything but the weights' values: enough for facts and for a
- * trainer's plan, and nothing else (ESTATE). PATH is a pipeline's folder or one
- * .safetensors file, which is then its only part.
+ * trainer's plan, and nothing else (ESTATE). PATH is a pipeline's folder. It
+ * may also be one of a pipeline that this library cannot use, of a single
+ * component, or a .safetensors file: then only the facts of the parts are
+ * there, and a warning in the log says what is wrong with the pipeline.
  */
 DREAMBOOTH_API int dreambooth_model_describe(dreambooth_model **out,
                                              dreambooth_context *context,

@@ -53,7 +53,7 @@ struct dreambooth_model {
     struct dreambooth_context *context;
     struct db_pipeline *pipeline; /* NULL for a single file */
     struct db_device device;
-    struct db_model_part parts[DB_PARTS];
+    struct db_model_part *parts;
     int64_t part_count;
     bool described;                           /* without the weights' values */
     const struct dreambooth_trainer *trainer; /* which changes it; or NULL */
@@ -116,6 +116,13 @@ void db_context_progress(struct dreambooth_context *context, const char *stage,
 /* Wraps IMAGE, taken over also on failure. */
 int db_image_wrap(struct db_env *env, struct db_image *image,
                   dreambooth_image **out);
+/* A model of PATH without parts, bound to the context's threads and kernels. */
+int db_model_new(struct dreambooth_context *context, const char *path,
+                 dreambooth_model **out);
+int db_model_add_part(dreambooth_model *model, const char *name,
+                      const struct db_part_facts *facts);
+/* Adds the parts of the model's pipeline. */
+int db_model_add_pipeline_parts(dreambooth_model *model);
 /* ESTATE unless the model has its weights. */
 int db_model_check_whole(const dreambooth_model *model);
 

@@ -9,11 +9,10 @@
 #include <string.h>
 
 #include "file/folder.h"
-#include "file/safetensors.h"
 #include "model/prompt.h"
 
-static int model_new(dreambooth_context *context, const char *path,
-                     dreambooth_model **out)
+int db_model_new(dreambooth_context *context, const char *path,
+                 dreambooth_model **out)
 {
     struct db_env *env = &context->env;
     dreambooth_model *model;
@@ -21,6 +20,9 @@ static int model_new(dreambooth_context *context, const char *path,
 
     if (status != DREAMBOOTH_OK)
         return status;
+    if (!db_path_exists(path))
+        return db_fail(env, DREAMBOOTH_ENOTFOUND,
+                       "%s: there is no such file or folder", path);
     model = db_alloc_zero(env, sizeof(*model));
     if (model == NULL)
         return env->error_status;
@@ -47,6 +49,7 @@ void dreambooth_model_free(dreambooth_model *model)
     env = &model->context->env;
     for (i = 0; i < model->part_count; i++)
         db_free(env, model->parts[i].name);
+    db_free(env, model->parts);
     db_pipeline_free(model->pipeline);
     db_free(env, model->path);
     db_free(env, model->text);
@@ -54,116 +57,53 @@ void dreambooth_model_free(dreambooth_model *model)
     db_free(env, model);
 }
 
-static int add_part(dreambooth_model *model, const char *name,
-                    const struct db_part_facts *facts)
+int db_model_add_part(dreambooth_model *model, const char *name,
+                      const struct db_part_facts *facts)
 {
     struct db_env *env = &model->context->env;
-    char *copy = db_copy_text(env, name);
+    size_t count = (size_t)model->part_count + 1;
+    struct db_model_part *parts =
+        db_resize(env, model->parts, count * sizeof(*parts));
 
-    if (copy == NULL)
+    if (parts == NULL)
         return env->error_status;
-    model->parts[model->part_count].name = copy;
-    model->parts[model->part_count].facts = *facts;
+    model->parts = parts;
+    parts[count - 1].facts = *facts;
+    parts[count - 1].name = db_copy_text(env, name);
+    if (parts[count - 1].name == NULL)
+        return env->error_status;
     model->part_count++;
     return DREAMBOOTH_OK;
 }
 
-static int add_pipeline_parts(dreambooth_model *model)
+int db_model_add_pipeline_parts(dreambooth_model *model)
 {
     int status = DREAMBOOTH_OK;
     int i;
 
     for (i = 0; i < DB_PARTS && status == DREAMBOOTH_OK; i++)
-        status = add_part(model, db_part_names[i], &model->pipeline->facts[i]);
+        status = db_model_add_part(model, db_part_names[i],
+                                   &model->pipeline->facts[i]);
     return status;
-}
-
-typedef int open_function(struct db_env *env, const char *folder,
-                          struct db_pipeline **out);
-
-static int open_with(dreambooth_model **out, dreambooth_context *context,
-                     const char *folder, open_function *open)
-{
-    dreambooth_model *model;
-    int status = model_new(context, folder, &model);
-
-    if (status != DREAMBOOTH_OK)
-        return status;
-    status = open(&context->env, folder, &model->pipeline);
-    if (status == DREAMBOOTH_OK)
-        status = add_pipeline_parts(model);
-    if (status != DREAMBOOTH_OK) {
-        dreambooth_model_free(model);
-        return status;
-    }
-    *out = model;
-    return DREAMBOOTH_OK;
 }
 
 int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
                           const char *folder)
 {
-    return open_with(out, context, folder, db_pipeline_open);
-}
-
-/* The facts of a single file, as of a part that it were. */
-static void file_facts(const struct db_safetensors *file,
-                       struct db_part_facts *facts)
-{
-    const struct db_safetensors_entry *entry;
-    uint64_t largest = 0;
-    size_t i;
-
-    memset(facts, 0, sizeof(*facts));
-    facts->tensors = db_safetensors_count(file);
-    for (i = 0; i < facts->tensors; i++) {
-        entry = db_safetensors_at(file, i);
-        facts->bytes += entry->size;
-        facts->parameters +=
-            (int64_t)(entry->size / db_dtype_size(entry->dtype));
-        if (entry->size < largest)
-            continue;
-        largest = entry->size;
-        facts->dtype = entry->dtype;
-    }
-}
-
-static int describe_file(dreambooth_model **out, dreambooth_context *context,
-                         const char *path)
-{
-    struct db_safetensors *file;
-    struct db_part_facts facts;
     dreambooth_model *model;
-    int status = db_safetensors_open(&context->env, path, &file);
+    int status = db_model_new(context, folder, &model);
 
     if (status != DREAMBOOTH_OK)
         return status;
-    file_facts(file, &facts);
-    db_safetensors_free(file);
-    status = model_new(context, path, &model);
-    if (status != DREAMBOOTH_OK)
-        return status;
-    model->described = true;
-    status = add_part(model, db_path_name(path), &facts);
+    status = db_pipeline_open(&context->env, folder, &model->pipeline);
+    if (status == DREAMBOOTH_OK)
+        status = db_model_add_pipeline_parts(model);
     if (status != DREAMBOOTH_OK) {
         dreambooth_model_free(model);
         return status;
     }
     *out = model;
     return DREAMBOOTH_OK;
-}
-
-int dreambooth_model_describe(dreambooth_model **out,
-                              dreambooth_context *context, const char *path)
-{
-    int status;
-
-    if (path != NULL && db_path_is_file(path))
-        return describe_file(out, context, path);
-    status = open_with(out, context, path, db_pipeline_describe);
-    if (status == DREAMBOOTH_OK)
-        (*out)->described = true;
-    return status;
 }
 
 int dreambooth_model_init(dreambooth_model **out, dreambooth_context *context,
@@ -171,14 +111,14 @@ int dreambooth_model_init(dreambooth_model **out, dreambooth_context *context,
                           const char *tokenizer_folder, uint64_t seed)
 {
     dreambooth_model *model;
-    int status = model_new(context, config_folder, &model);
+    int status = db_model_new(context, config_folder, &model);
 
     if (status != DREAMBOOTH_OK)
         return status;
     status = db_pipeline_init(&context->env, config_folder, tokenizer_folder,
                               seed, &model->pipeline);
     if (status == DREAMBOOTH_OK)
-        status = add_pipeline_parts(model);
+        status = db_model_add_pipeline_parts(model);
     if (status != DREAMBOOTH_OK) {
         dreambooth_model_free(model);
         return status;
