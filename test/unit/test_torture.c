@@ -190,14 +190,14 @@ static void torture(bool fail_on, int64_t stride)
 START_TEST(test_one_fails)
 {
     api_write_photos(1);
-    torture(false, unit_is_quick() ? 997 : 101);
+    torture(false, unit_is_quick() ? 1999 : 101);
 }
 END_TEST
 
 START_TEST(test_all_fail)
 {
     api_write_photos(1);
-    torture(true, unit_is_quick() ? 3989 : 601);
+    torture(true, unit_is_quick() ? 7993 : 601);
 }
 END_TEST
 
