@@ -323,18 +323,21 @@ static bool is_covered(struct parity *p, const char *folder)
     return covered;
 }
 
-/* Most of the models leave out the vocabulary, which is that of tiny-sd1. */
+/* Most of the models leave out the vocabulary, which is that of another. */
 static int open_model(struct parity *p, const char *folder,
                       struct db_pipeline **out)
 {
-    char own[4096 + 32], common[4096];
+    char own[4096 + 32];
+    char *common;
+    int status;
 
     snprintf(own, sizeof(own), "%s/tokenizer/vocab.json", folder);
-    snprintf(common, sizeof(common), "%s/models/tiny-sd1/tokenizer",
-             p->directory);
-    if (db_path_is_file(own))
-        return db_pipeline_open(p->env, folder, out);
-    return db_pipeline_open_vocabulary(p->env, folder, common, out);
+    common = db_path_is_file(own) ? NULL : parity_find_vocabulary(p);
+    status = common == NULL
+                 ? db_pipeline_open(p->env, folder, out)
+                 : db_pipeline_open_vocabulary(p->env, folder, common, out);
+    db_free(p->env, common);
+    return status;
 }
 
 /* The case FILE_NAME; *PIPELINE is the last case's model, called MODEL. */

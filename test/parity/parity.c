@@ -233,6 +233,41 @@ void parity_skip(struct parity *p, const char *name, const char *reason)
     p->skipped++;
 }
 
+struct parity_tolerance parity_no_finer(struct parity_tolerance tolerance,
+                                        double deviation)
+{
+    double *largest_part =
+        tolerance.of_max > 0 ? &tolerance.of_max : &tolerance.relative;
+
+    if (isfinite(deviation) && 4 * deviation > *largest_part)
+        *largest_part = 4 * deviation;
+    return tolerance;
+}
+
+char *parity_find_vocabulary(struct parity *p)
+{
+    struct db_folder_list models = {NULL, 0};
+    char *root = db_path_join(p->env, p->directory, "models");
+    char *found = NULL, *vocabulary;
+    size_t i;
+
+    if (root != NULL && db_path_is_folder(root))
+        db_folder_folders(p->env, root, &models);
+    for (i = 0; i < models.count && found == NULL; i++) {
+        found = db_format(p->env, "%s/%s/tokenizer", root, models.names[i]);
+        vocabulary =
+            found == NULL ? NULL : db_path_join(p->env, found, "vocab.json");
+        if (vocabulary == NULL || !db_path_is_file(vocabulary)) {
+            db_free(p->env, found);
+            found = NULL;
+        }
+        db_free(p->env, vocabulary);
+    }
+    db_folder_list_free(p->env, &models);
+    db_free(p->env, root);
+    return found;
+}
+
 /* Was KIND asked for? An empty list asks for all. */
 static bool is_wanted(const char *kind, char *const *wanted, int count)
 {
@@ -272,13 +307,12 @@ static int run_kinds(struct parity *p, char *const *wanted, int count)
     return DREAMBOOTH_OK;
 }
 
-/* The closing line. Its form is relied upon by whoever counts. */
+/* The closing line stands alone: its form is relied upon by whoever counts. */
 static int conclude(const struct parity *p)
 {
-    printf("%d passed, %d failed", p->passed, p->failed);
     if (p->skipped > 0)
-        printf(", %d skipped", p->skipped);
-    printf("\n");
+        printf("%d skipped\n", p->skipped);
+    printf("%d passed, %d failed\n", p->passed, p->failed);
     return p->failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -47,6 +47,16 @@ void parity_fail(struct parity *p, const char *format, ...) DB_PRINTF(2, 3);
 void parity_end(struct parity *p);
 /* A case that is not run, with the reason; counted as skipped. */
 void parity_skip(struct parity *p, const char *name, const char *reason);
+/*
+ * The reference tells how far its own float run lies from one in double, in
+ * units of the largest magnitude or, for single numbers, of the number: nothing
+ * can be held to less. The larger of TOLERANCE and four times that DEVIATION.
+ */
+struct parity_tolerance parity_no_finer(struct parity_tolerance tolerance,
+                                        double deviation);
+/* The tokenizer folder of the first model in models/ that brings a vocabulary
+ * along; NULL if none does. The caller's to db_free(). */
+char *parity_find_vocabulary(struct parity *p);
 
 /* One function a kind; p->directory/KIND exists when it is called. */
 void parity_tokenizer(struct parity *p);

@@ -329,6 +329,23 @@ static int pad_with_bang(struct parity *p, const struct db_tokenizer *tokenizer,
         "{\"pad_token\": {\"content\": \"!\"}}", out);
 }
 
+/* A list that hangs on the vocabulary alone; not every folder repeats it. */
+static void run_listed(struct parity *p, const char *name, const char *suffix,
+                       const struct db_tokenizer *tokenizer,
+                       void (*check)(struct parity *p,
+                                     const struct db_tokenizer *tokenizer))
+{
+    char path[4096], title[64];
+
+    snprintf(path, sizeof(path), "%s/tokenizer/%s%s", p->directory, name,
+             suffix);
+    snprintf(title, sizeof(title), "tokenizer/%s", name);
+    if (db_path_is_file(path))
+        check(p, tokenizer);
+    else
+        parity_skip(p, title, "the folder has no such list");
+}
+
 static void run_all(struct parity *p, const struct db_tokenizer *tokenizer)
 {
     struct db_tokenizer *bang;
@@ -344,41 +361,14 @@ static void run_all(struct parity *p, const struct db_tokenizer *tokenizer)
         parity_fail(p, "%s", p->env->error_text);
         parity_end(p);
     }
-    run_tokens(p, tokenizer);
-    run_words(p, tokenizer);
-}
-
-/* The first model of the reference data that brings the vocabulary along. */
-static char *find_vocabulary(struct parity *p)
-{
-    struct db_folder_list models = {0};
-    char *root = db_path_join(p->env, p->directory, "models");
-    char *found = NULL, *model, *vocab;
-    size_t i;
-
-    if (root != NULL)
-        db_folder_folders(p->env, root, &models);
-    for (i = 0; i < models.count && found == NULL; i++) {
-        model = db_path_join(p->env, root, models.names[i]);
-        found = model == NULL ? NULL : db_path_join(p->env, model, "tokenizer");
-        vocab =
-            found == NULL ? NULL : db_path_join(p->env, found, "vocab.json");
-        if (vocab == NULL || !db_path_exists(vocab)) {
-            db_free(p->env, found);
-            found = NULL;
-        }
-        db_free(p->env, vocab);
-        db_free(p->env, model);
-    }
-    db_folder_list_free(p->env, &models);
-    db_free(p->env, root);
-    return found;
+    run_listed(p, "id_to_token", ".txt", tokenizer, run_tokens);
+    run_listed(p, "short_words", ".jsonl", tokenizer, run_words);
 }
 
 void parity_tokenizer(struct parity *p)
 {
     struct db_tokenizer *tokenizer = NULL;
-    char *folder = find_vocabulary(p);
+    char *folder = parity_find_vocabulary(p);
 
     if (folder == NULL) {
         parity_skip(p, "tokenizer", "no model has a vocabulary");
