@@ -387,6 +387,10 @@ static struct parity_tolerance tolerance_of(const struct op_case *c,
         fabs(number(c, operation->loosening->attribute)) >
             operation->loosening->above)
         tolerance.of_max = operation->loosening->of_max;
+    if (tolerance.of_max > 0)
+        tolerance = parity_no_finer(
+            tolerance, json_number_value(json_object_get(
+                           json_object_get(c->attributes, "f64_dev"), what)));
     return tolerance;
 }
 
