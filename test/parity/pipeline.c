@@ -43,7 +43,8 @@ struct subject {
     struct db_safetensors *file;
     struct db_pipeline *pipeline;
     struct db_sampler_settings settings;
-    int64_t first; /* image of the case that the sampler begins with */
+    const char *vocabulary; /* for a model that has none of its own */
+    int64_t first;          /* image of the case that the sampler begins with */
 };
 
 static const struct db_safetensors_entry *find(const struct subject *subject,
@@ -86,6 +87,8 @@ static int compare_run(const struct subject *subject,
                        struct db_sampler *sampler)
 {
     const struct db_safetensors_entry *want = find(subject, "latents");
+    double deviation = json_number_value(json_object_get(
+        json_object_get(subject->facts, "f64_dev"), "last_latents"));
     int64_t steps, per_step, call;
     char what[32];
 
@@ -108,7 +111,7 @@ static int compare_run(const struct subject *subject,
         compare_planes(subject, what, latents, want,
                        call * per_step +
                            subject->first * (per_step / want->shape[1]),
-                       latents_tolerance);
+                       parity_no_finer(latents_tolerance, deviation));
     }
     return DREAMBOOTH_OK;
 }
@@ -345,6 +348,16 @@ static int read_settings(struct subject *subject, int sampler)
     return status;
 }
 
+/* Is there a vocabulary in the model's folder? */
+static bool has_tokenizer(const struct parity *p, const char *model)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof(path), "%s/models/%s/tokenizer/vocab.json",
+             p->directory, model);
+    return db_path_is_file(path);
+}
+
 /* The pipeline with the case's scheduler in the place of its own. */
 static int open_pipeline(struct subject *subject, const char *model)
 {
@@ -354,7 +367,11 @@ static int open_pipeline(struct subject *subject, const char *model)
     int status;
 
     snprintf(path, sizeof(path), "%s/models/%s", subject->p->directory, model);
-    status = db_pipeline_open(env, path, &subject->pipeline);
+    if (has_tokenizer(subject->p, model))
+        status = db_pipeline_open(env, path, &subject->pipeline);
+    else
+        status = db_pipeline_open_vocabulary(env, path, subject->vocabulary,
+                                             &subject->pipeline);
     if (status == DREAMBOOTH_OK)
         status = db_json_text(
             env, json_object_get(subject->facts, "scheduler_config"), &text);
@@ -366,9 +383,10 @@ static int open_pipeline(struct subject *subject, const char *model)
 }
 
 static void run_case(struct parity *p, const char *name, const char *model,
-                     const json_t *facts, int sampler)
+                     const json_t *facts, int sampler, const char *vocabulary)
 {
-    struct subject subject = {.p = p, .name = name, .facts = facts};
+    struct subject subject = {
+        .p = p, .name = name, .facts = facts, .vocabulary = vocabulary};
     char path[PATH_BYTES];
     int status;
 
@@ -390,18 +408,8 @@ static void run_case(struct parity *p, const char *name, const char *model,
     parity_end(p);
 }
 
-/* Is there a vocabulary in the model's folder? */
-static bool has_tokenizer(const struct parity *p, const char *model)
-{
-    char path[PATH_BYTES];
-
-    snprintf(path, sizeof(path), "%s/models/%s/tokenizer/vocab.json",
-             p->directory, model);
-    return db_path_is_file(path);
-}
-
 /* Why a case is not for us, or NULL; *SAMPLER is ours for it. */
-static const char *why_not(const struct parity *p, const json_t *facts,
+static const char *why_not(const char *vocabulary, const json_t *facts,
                            const char *model, const char *scheduler,
                            int *sampler)
 {
@@ -411,8 +419,8 @@ static const char *why_not(const struct parity *p, const json_t *facts,
         return "without model or scheduler";
     if (strstr(model, "xl") != NULL)
         return "two text encoders: a later issue";
-    if (!has_tokenizer(p, model))
-        return "the model has no vocabulary: a later issue";
+    if (vocabulary == NULL)
+        return "no model has a vocabulary";
     if (json_number_value(json_object_get(facts, "guidance_rescale")) != 0)
         return "guidance_rescale: a later issue";
     if (json_integer_value(json_object_get(facts, "images")) > 1 &&
@@ -443,6 +451,7 @@ void parity_pipeline(struct parity *p)
 {
     json_t *cases = NULL;
     json_t *facts;
+    char *vocabulary;
     size_t i;
 
     if (load_cases(p, &cases) != DREAMBOOTH_OK) {
@@ -451,13 +460,14 @@ void parity_pipeline(struct parity *p)
         parity_end(p);
         return;
     }
+    vocabulary = parity_find_vocabulary(p);
     json_array_foreach(cases, i, facts)
     {
         const char *name = json_string_value(json_object_get(facts, "name"));
         const char *model = json_string_value(json_object_get(facts, "model"));
         int sampler = DB_SAMPLER_AUTO;
         const char *reason = why_not(
-            p, facts, model,
+            vocabulary, facts, model,
             json_string_value(json_object_get(facts, "scheduler")), &sampler);
         char title[160];
 
@@ -465,7 +475,8 @@ void parity_pipeline(struct parity *p)
         if (reason != NULL)
             parity_skip(p, title, reason);
         else
-            run_case(p, name, model, facts, sampler);
+            run_case(p, name, model, facts, sampler, vocabulary);
     }
+    db_free(p->env, vocabulary);
     json_decref(cases);
 }
