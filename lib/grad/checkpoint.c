@@ -52,14 +52,14 @@ static int segment_backward(struct db_tape *tape, struct db_op *op,
     return status;
 }
 
-/* Runs BODY without recording, and records it whole. A segment may hold
- * parameters that train, so that it is recorded whatever its inputs. */
+/* Runs BODY without recording, and records it whole: if an input wants a
+ * gradient or the body met a parameter that trains. */
 static struct db_var *run_unrecorded(struct db_tape *tape,
                                      db_segment_body *body, const void *context,
                                      struct db_var **inputs, int count)
 {
-    struct db_param always = {.trainable = true};
-    struct db_param *params[DB_OP_PARAMS] = {&always};
+    struct db_param met = {.trainable = false};
+    struct db_param *params[DB_OP_PARAMS] = {&met};
     struct db_var *held[DB_SEGMENT_INPUTS] = {NULL};
     struct db_var *inner, *result = NULL;
     struct db_op *op = NULL;
@@ -68,8 +68,10 @@ static struct db_var *run_unrecorded(struct db_tape *tape,
     for (i = 0; i < count; i++)
         held[i] = db_hold(inputs[i]);
     tape->recording = false;
+    tape->trains = false;
     inner = body(tape, context, inputs);
     tape->recording = true;
+    met.trainable = tape->trains;
     if (inner != NULL)
         result =
             db_op_record(tape, segment_backward, db_tensor_hold(inner->data),

@@ -138,6 +138,16 @@ bool db_param_wanted(const struct db_param *param)
     return param != NULL && param->trainable;
 }
 
+static bool any_trains(struct db_param *const *params)
+{
+    int i;
+
+    for (i = 0; params != NULL && i < DB_OP_PARAMS; i++)
+        if (db_param_wanted(params[i]))
+            return true;
+    return false;
+}
+
 bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
                   int count, struct db_param *const *params)
 {
@@ -148,10 +158,7 @@ bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
     for (i = 0; i < count; i++)
         if (inputs[i]->slot != NULL)
             return true;
-    for (i = 0; params != NULL && i < DB_OP_PARAMS; i++)
-        if (db_param_wanted(params[i]))
-            return true;
-    return false;
+    return any_trains(params);
 }
 
 bool db_op_ready(struct db_tape *tape, struct db_var *const *inputs, int count)
@@ -204,6 +211,7 @@ struct db_var *db_op_record(struct db_tape *tape, db_backward *backward,
     struct db_var *var;
 
     *out = NULL;
+    tape->trains = tape->trains || any_trains(params);
     if (result == NULL || tape->status != DREAMBOOTH_OK) {
         db_tensor_release(result);
         return NULL;

@@ -60,6 +60,7 @@ struct db_tape {
     struct db_device *device;
     bool recording;
     bool recompute; /* db_checkpoint() segments are run again, not kept */
+    bool trains;    /* since a segment began, a parameter was met that does */
     int status;
     struct db_op *last;
 };

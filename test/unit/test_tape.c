@@ -250,6 +250,35 @@ START_TEST(recomputing_needs_less)
 }
 END_TEST
 
+/* A frozen segment whose inputs want nothing is not run again. */
+START_TEST(frozen_segments)
+{
+    struct db_var *inputs[2], *y;
+    struct db_tape tape;
+    struct net net;
+    int b, i;
+
+    open_net(&net, &db_backend_reference, 1);
+    for (b = 0; b < 2; b++)
+        for (i = 0; i < BLOCK_PARAMS; i++)
+            net.blocks[b].params[i].trainable = false;
+    db_tape_init(&tape, &net.device, true);
+    tape.recompute = true;
+    y = db_var_new(&tape, net.x, false);
+    for (b = 0; b < BLOCKS; b++) {
+        inputs[0] = y;
+        inputs[1] = db_var_new(&tape, net.condition, false);
+        y = db_checkpoint(&tape, block_body, &net.blocks[b], inputs, 2);
+    }
+    ck_assert_int_eq(db_tape_backward(&tape, y, NULL), DREAMBOOTH_OK);
+    ck_assert_int_eq(net.calls, 2 * BLOCKS - 2);
+    for (b = 0; b < BLOCKS; b++)
+        for (i = 0; i < BLOCK_PARAMS; i++)
+            ck_assert((net.blocks[b].params[i].gradient != NULL) == (b >= 2));
+    close_net(&net);
+}
+END_TEST
+
 /* Without recording a segment is nothing but its body. */
 START_TEST(segments_at_inference)
 {
@@ -492,6 +521,7 @@ static Suite *tape_suite(void)
 
     unit_add(suite, "recomputing changes no bit", recomputing_changes_no_bit);
     unit_add(suite, "recomputing needs less", recomputing_needs_less);
+    unit_add(suite, "frozen segments", frozen_segments);
     unit_add(suite, "segments at inference", segments_at_inference);
     unit_add(suite, "errors within segments", errors_within_segments);
     unit_add(suite, "odd bodies", odd_bodies);
