@@ -122,12 +122,10 @@ START_TEST(test_statuses)
 }
 END_TEST
 
-START_TEST(test_null_is_refused)
+START_TEST(test_null_names)
 {
-    dreambooth_model *model = api_model(api_context), *other = NULL;
+    dreambooth_model *model = api_model(api_context);
     dreambooth_sampler *sampler = api_sampler(model, NULL);
-    dreambooth_image *image = NULL;
-    dreambooth_tokenizer *tokenizer = NULL;
     dreambooth_trainer *trainer = NULL;
     const char *text = "untouched";
     int64_t number = 7;
@@ -153,6 +151,22 @@ START_TEST(test_null_is_refused)
               "\"folder\" is NULL");
     api_fails(dreambooth_trainer_add_image(trainer, NULL), DREAMBOOTH_EINVAL,
               "\"image\" is NULL");
+    api_fails(dreambooth_model_get_text(model, NULL, &text), DREAMBOOTH_EINVAL,
+              "\"name\" is NULL");
+    ck_assert_str_eq(text, "untouched");
+    ck_assert_int_eq(number, 7);
+    dreambooth_trainer_free(trainer);
+    dreambooth_sampler_free(sampler);
+    dreambooth_model_free(model);
+}
+END_TEST
+
+START_TEST(test_null_paths)
+{
+    dreambooth_model *model = api_model(api_context), *other = NULL;
+    dreambooth_image *image = NULL;
+    dreambooth_tokenizer *tokenizer = NULL;
+
     api_fails(dreambooth_model_open(&other, api_context, NULL),
               DREAMBOOTH_EINVAL, "\"folder\" is NULL");
     api_fails(dreambooth_model_describe(&other, api_context, NULL),
@@ -161,8 +175,6 @@ START_TEST(test_null_is_refused)
               DREAMBOOTH_EINVAL, "\"folder\" is NULL");
     api_fails(dreambooth_model_save(model, NULL, NULL), DREAMBOOTH_EINVAL,
               "\"folder\" is NULL");
-    api_fails(dreambooth_model_get_text(model, NULL, &text), DREAMBOOTH_EINVAL,
-              "\"name\" is NULL");
     api_fails(dreambooth_image_read(&image, api_context, NULL),
               DREAMBOOTH_EINVAL, "\"path\" is NULL");
     api_fails(dreambooth_image_decode(&image, api_context, NULL, NULL, 5),
@@ -171,11 +183,13 @@ START_TEST(test_null_is_refused)
               DREAMBOOTH_EINVAL, "\"folder\" is NULL");
     ck_assert_ptr_null(other);
     ck_assert_ptr_null(image);
-    ck_assert_str_eq(text, "untouched");
-    ck_assert_int_eq(number, 7);
-    dreambooth_trainer_free(trainer);
-    dreambooth_sampler_free(sampler);
+    ck_assert_ptr_null(tokenizer);
     dreambooth_model_free(model);
+}
+END_TEST
+
+START_TEST(test_null_is_freed)
+{
     dreambooth_context_free(NULL);
     dreambooth_model_free(NULL);
     dreambooth_image_free(NULL);
@@ -653,7 +667,9 @@ int main(void)
     api_add(suite, "context with a model", test_context_with_model);
     api_add(suite, "option tables", test_option_info);
     api_add(suite, "statuses", test_statuses);
-    api_add(suite, "NULL", test_null_is_refused);
+    api_add(suite, "NULL for a name", test_null_names);
+    api_add(suite, "NULL for a path", test_null_paths);
+    api_add(suite, "NULL is freed", test_null_is_freed);
     api_add(suite, "types of options", test_option_types);
     api_add(suite, "images", test_images);
     api_add(suite, "image errors", test_image_errors);

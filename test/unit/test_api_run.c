@@ -763,6 +763,19 @@ START_TEST(test_sample_sheet)
 }
 END_TEST
 
+/* WORD is what the picker finds to be the weakest of sixteen. */
+static void check_weakest(dreambooth_model *model, const char *word)
+{
+    dreambooth_identifier *picker = NULL;
+
+    api_ok(dreambooth_identifier_new_for_model(&picker, model));
+    api_ok(dreambooth_identifier_set_integer(picker, "count", 1));
+    api_ok(dreambooth_identifier_set_integer(picker, "draws", 16));
+    api_ok(dreambooth_identifier_pick(picker));
+    ck_assert_str_eq(dreambooth_identifier_text(picker, 0), word);
+    dreambooth_identifier_free(picker);
+}
+
 /* The identifier is picked alike with one seed, is told, kept with the model,
  * and stands for [V] when drawing. */
 START_TEST(test_identifier_is_kept)
@@ -804,6 +817,7 @@ START_TEST(test_identifier_is_kept)
     api_ok(dreambooth_trainer_get_text(trainer, "identifier", &text));
     ck_assert_str_eq(text, word);
     dreambooth_trainer_free(trainer);
+    check_weakest(model, word);
     dreambooth_model_free(model);
 }
 END_TEST

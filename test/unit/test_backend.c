@@ -7,20 +7,39 @@
 #include "api.h"
 
 /* One line for each slot: its name, its arguments. */
-#define EACH_SLOT(do)                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     \
-    do                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    \
-    (gemm, gemm) do(conv2d_forward, conv2d) do(                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           \
-        conv2d_backward_data,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             \
-        conv2d) do(conv2d_backward_weight,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                \
-                   conv2d) do(group_norm_forward, group_norm) do(group_norm_backward, group_norm) do(layer_norm_forward, layer_norm) do(layer_norm_backward, layer_norm) do(attention_forward, attention) do(attention_backward, attention) do(softmax_forward, softmax) do(softmax_backward, softmax) do(unary_forward,                                                                                                                                                                                                                                                                                                                                  \
-                                                                                                                                                                                                                                                                                                          unary) do(unary_backward, unary) do(geglu_forward,                                                                                                                                                                                                                                                                                              \
-                                                                                                                                                                                                                                                                                                                                              geglu) do(geglu_backward, geglu) do(axpby,                                                                                                                                                                                                                                                                  \
-                                                                                                                                                                                                                                                                                                                                                                                  axpby) do(add_rows, rows) do(sum_rows, rows) do(copy, copy) do(upsample_nearest_forward,                                                                                                                                                                                \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                 resample) do(upsample_nearest_backward,                                                                                                                                                                  \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                              resample) do(average_pool_forward,                                                                                                                                                          \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                           resample) do(average_pool_backward, resample) do(embedding_forward, embedding) do(embedding_backward, embedding) do(mse_forward, mse) do(mse_backward,                         \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    mse) do(adamw, adamw) do(sum_squares, \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             sum_squares)
+/* clang-format off */
+#define EACH_SLOT(PUT) \
+    PUT(gemm, gemm) \
+    PUT(conv2d_forward, conv2d) \
+    PUT(conv2d_backward_data, conv2d) \
+    PUT(conv2d_backward_weight, conv2d) \
+    PUT(group_norm_forward, group_norm) \
+    PUT(group_norm_backward, group_norm) \
+    PUT(layer_norm_forward, layer_norm) \
+    PUT(layer_norm_backward, layer_norm) \
+    PUT(attention_forward, attention) \
+    PUT(attention_backward, attention) \
+    PUT(softmax_forward, softmax) \
+    PUT(softmax_backward, softmax) \
+    PUT(unary_forward, unary) \
+    PUT(unary_backward, unary) \
+    PUT(geglu_forward, geglu) \
+    PUT(geglu_backward, geglu) \
+    PUT(axpby, axpby) \
+    PUT(add_rows, rows) \
+    PUT(sum_rows, rows) \
+    PUT(copy, copy) \
+    PUT(upsample_nearest_forward, resample) \
+    PUT(upsample_nearest_backward, resample) \
+    PUT(average_pool_forward, resample) \
+    PUT(average_pool_backward, resample) \
+    PUT(embedding_forward, embedding) \
+    PUT(embedding_backward, embedding) \
+    PUT(mse_forward, mse) \
+    PUT(mse_backward, mse) \
+    PUT(adamw, adamw) \
+    PUT(sum_squares, sum_squares)
+/* clang-format on */
 
 static dreambooth_backend blas; /* what is wrapped */
 
