@@ -173,7 +173,7 @@ check-unit: $(unit_tests)
 
 valgrind: $(unit_tests)
 	@$(tell) TEST_QUICK=1 OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Haswell \
-	    JOBS='$(or $(JOBS),2)' \
+	    JOBS='$(or $(JOBS),2)' TEST_TIMEOUT='$(or $(TEST_TIMEOUT),1800)' \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full' \
 	    $(srcdir)/build-aux/run-tests $(unit_tests)
 
