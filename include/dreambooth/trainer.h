@@ -84,7 +84,8 @@ DREAMBOOTH_API int dreambooth_trainer_prepare(dreambooth_trainer *trainer);
  * was taken, DREAMBOOTH_DONE when there is none left: the result is saved by
  * then if "out" is set. Errors leave parameters as they were before the step
  * and checkpoints whole: ECANCELLED (go on when you like), ENONFINITE (names
- * step and tensor), ENOSPACE, ELIMIT, EIO.
+ * step and tensor), ENOSPACE, ELIMIT, EIO. What could not be written or drawn
+ * after a step (see the fact "step") is made up for by the next call.
  */
 DREAMBOOTH_API int dreambooth_trainer_step(dreambooth_trainer *trainer);
 /* All the steps that are left; DREAMBOOTH_OK when training is over. */

@@ -308,18 +308,22 @@ static int draw_due_sheet(dreambooth_trainer *trainer)
 
 int dreambooth_trainer_step(dreambooth_trainer *trainer)
 {
+    const struct db_trainer_report *report;
+    int64_t before;
     int status = prepare_all(trainer);
 
     if (status == DREAMBOOTH_OK)
         status = draw_due_sheet(trainer);
-    if (status == DREAMBOOTH_OK)
-        status = db_trainer_step(trainer->inner);
-    if (status == DREAMBOOTH_DONE)
-        return save_once(trainer);
     if (status != DREAMBOOTH_OK)
         return status;
-    trainer->sheet_due = db_trainer_sample_due(trainer->inner);
-    return draw_due_sheet(trainer);
+    report = db_trainer_report_of(trainer->inner);
+    before = report->step;
+    status = db_trainer_step(trainer->inner);
+    if (status == DREAMBOOTH_DONE)
+        return save_once(trainer);
+    if (report->step > before)
+        trainer->sheet_due = db_trainer_sample_due(trainer->inner);
+    return status == DREAMBOOTH_OK ? draw_due_sheet(trainer) : status;
 }
 
 int dreambooth_trainer_run(dreambooth_trainer *trainer)

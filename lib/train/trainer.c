@@ -398,6 +398,7 @@ static bool checkpoint_due(const struct db_trainer *trainer)
     int64_t step = trainer->report.step;
 
     return every > 0 && trainer->checkpoints != NULL &&
+           step != trainer->checkpoint_step &&
            (step % every == 0 || step == trainer->settings.steps);
 }
 
@@ -407,6 +408,8 @@ int db_trainer_step(struct db_trainer *trainer)
     double begin = now();
     int status = db_trainer_start(trainer);
 
+    if (status == DREAMBOOTH_OK && checkpoint_due(trainer))
+        status = db_trainer_checkpoint(trainer); /* which could not be then */
     if (status != DREAMBOOTH_OK)
         return status;
     if (trainer->report.step >= trainer->settings.steps)

@@ -727,6 +727,41 @@ START_TEST(test_blows_up)
 }
 END_TEST
 
+/* What could not be written after a step is written by the next. */
+START_TEST(test_late_checkpoint)
+{
+    static api_settings often = {"checkpoint-every",
+                                 "2",
+                                 "sample-every",
+                                 "2",
+                                 "sample-steps",
+                                 "1",
+                                 "sample-count",
+                                 "1",
+                                 NULL};
+    dreambooth_model *model = api_model(api_context);
+    dreambooth_trainer *trainer = api_trainer(model, often);
+    char path[UNIT_PATH_MAX];
+    int64_t step = 0;
+
+    api_write_photos(2);
+    api_set_out(trainer, "out");
+    api_ok(dreambooth_trainer_step(trainer));
+    unit_write_file(api_path(path, "out/checkpoints"), "", 0);
+    ck_assert_int_lt(dreambooth_trainer_step(trainer), 0);
+    api_ok(dreambooth_trainer_get_integer(trainer, "step", &step));
+    ck_assert_int_eq(step, 2);
+    ck_assert_int_eq(unlink(path), 0);
+    api_ok(dreambooth_trainer_step(trainer));
+    ck_assert_int_eq(
+        access(api_path(path, "out/checkpoints/step-000002"), F_OK), 0);
+    ck_assert_int_eq(
+        access(api_path(path, "out/samples/step-000002-00.png"), F_OK), 0);
+    dreambooth_trainer_free(trainer);
+    dreambooth_model_free(model);
+}
+END_TEST
+
 START_TEST(test_sample_sheet)
 {
     static api_settings drawn = {"sample-every",
@@ -843,6 +878,7 @@ int main(void)
     api_add(suite, "killed", test_killed);
     api_add(suite, "not finite", test_not_finite);
     api_add(suite, "blows up", test_blows_up);
+    api_add(suite, "late checkpoint", test_late_checkpoint);
     api_add(suite, "sample sheet", test_sample_sheet);
     api_add(suite, "identifier is kept", test_identifier_is_kept);
     return unit_main(suite);
