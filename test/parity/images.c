@@ -35,7 +35,7 @@ static int read_offset(struct parity *p, const struct db_safetensors *file,
                        int64_t offset[2])
 {
     const struct db_safetensors_entry *entry;
-    char key[PATH_BYTES];
+    char key[PATH_BYTES + 32];
 
     snprintf(key, sizeof(key), "%s.%s%d_offset", name, kind, size);
     entry = db_safetensors_find(file, key);
@@ -248,7 +248,7 @@ static void run_case(struct parity *p, const struct db_safetensors *file,
 {
     const struct db_safetensors_entry *high_byte;
     struct db_image *image;
-    char key[PATH_BYTES];
+    char key[PATH_BYTES + 32];
 
     parity_begin(p, "images/%s", db_path_name(path));
     snprintf(key, sizeof(key), "%s.rgb_high_byte", name);
