@@ -50,18 +50,14 @@ static int check_limit(dreambooth_context *context, const struct run_plan *plan)
                     need, have);
 }
 
-int train_plan(const struct options *options, dreambooth_context *context,
-               struct run_plan *plan)
+static int plan_described(const struct options *options,
+                          dreambooth_context *context, dreambooth_model *model,
+                          struct run_plan *plan)
 {
     dreambooth_trainer *trainer = NULL;
-    dreambooth_model *model;
-    int status, code;
+    int status = dreambooth_trainer_new(&trainer, model);
+    int code;
 
-    status =
-        dreambooth_model_describe(&model, context, options->positionals[0]);
-    if (status != DREAMBOOTH_OK)
-        return complain_of(context, status);
-    status = dreambooth_trainer_new(&trainer, model);
     if (status == DREAMBOOTH_OK)
         status = options_apply(options, "trainer", set_trainer, trainer);
     if (status == DREAMBOOTH_OK)
@@ -72,6 +68,26 @@ int train_plan(const struct options *options, dreambooth_context *context,
         code = check_limit(context, plan);
     }
     dreambooth_trainer_free(trainer);
+    return code;
+}
+
+int train_plan(const struct options *options, dreambooth_context *context,
+               struct run_plan *plan)
+{
+    dreambooth_model *model;
+    int64_t size;
+    int status, code = EXIT_DONE;
+
+    /* Opening the model says the same again. */
+    dreambooth_context_set_log(context, NULL, NULL);
+    status =
+        dreambooth_model_describe(&model, context, options->positionals[0]);
+    setup_log(context, options);
+    if (status != DREAMBOOTH_OK)
+        return complain_of(context, status);
+    /* Without a size it is no whole pipeline: opening it will tell why. */
+    if (dreambooth_model_get_integer(model, "size", &size) == DREAMBOOTH_OK)
+        code = plan_described(options, context, model, plan);
     dreambooth_model_free(model);
     return code;
 }
@@ -242,11 +258,11 @@ int train_dry_run(const struct options *options, dreambooth_context *context,
     dreambooth_model *model;
     int status, code;
 
-    print_plan(plan);
-    fflush(stdout);
     status = dreambooth_model_open(&model, context, options->positionals[0]);
     if (status != DREAMBOOTH_OK)
         return complain_of(context, status);
+    print_plan(plan);
+    fflush(stdout);
     status = measure(options, model);
     code = setup_check(context, status);
     dreambooth_model_free(model);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <dreambooth/sampler.h>
@@ -35,12 +36,15 @@ static int check_out(const char *path)
 {
     const char *slash = strrchr(path, '/');
     size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    struct stat facts;
     char *folder;
     int code = EXIT_DONE;
 
-    if (slash != NULL && slash[1] == '\0')
-        return complain(EXIT_USAGE, "--out %s: give a file, such as %sout.png",
-                        path, path);
+    if ((slash != NULL && slash[1] == '\0') ||
+        (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)))
+        return complain(EXIT_USAGE,
+                        "--out %s is a folder: give a file, such as out.png",
+                        path);
     folder = slash == NULL   ? strdup(".")
              : slash == path ? strdup("/")
                              : strndup(path, length);

@@ -50,6 +50,17 @@ static int configure(dreambooth_context *context, const struct options *options)
     return EXIT_DONE;
 }
 
+void setup_log(dreambooth_context *context, const struct options *options)
+{
+    dreambooth_log_function *log = log_most;
+
+    if (options_yes(options, "quiet"))
+        log = log_warnings;
+    else if (options_yes(options, "verbose"))
+        log = log_all;
+    dreambooth_context_set_log(context, log, NULL);
+}
+
 int setup_begin(const struct options *options, dreambooth_context **out)
 {
     dreambooth_context *context;
@@ -58,11 +69,7 @@ int setup_begin(const struct options *options, dreambooth_context **out)
 
     if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
         return complain(EXIT_RESOURCES, "out of memory");
-    dreambooth_context_set_log(context,
-                               quiet                             ? log_warnings
-                               : options_yes(options, "verbose") ? log_all
-                                                                 : log_most,
-                               NULL);
+    setup_log(context, options);
     code = configure(context, options);
     if (code != EXIT_DONE) {
         dreambooth_context_free(context);

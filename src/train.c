@@ -6,6 +6,7 @@
 #include "train.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "commands.h"
 #include "exit.h"
@@ -125,20 +126,20 @@ static void print_result(struct run *run)
 
     progress_clear();
     format_duration(seconds_now() - run->start, duration, sizeof(duration));
-    printf("%s: trained for %lld steps", out,
-           (long long)trainer_integer(run->trainer, "step"));
+    printf("%s: %lld of %lld steps are done", out,
+           (long long)trainer_integer(run->trainer, "step"),
+           (long long)trainer_integer(run->trainer, "steps"));
     if (count > 0)
-        printf(", %lld of them now in %s", (long long)run->losses.count,
-               duration);
+        printf(", %lld now in %s", (long long)run->losses.count, duration);
     putchar('\n');
     if (count > 0)
-        printf("%s, the mean of the last %lld steps (%s); all are in "
-               "%s/metrics.csv\n",
-               losses, (long long)count,
-               options_text(run->options, "class-prompt") != NULL
-                   ? "instance + prior"
-                   : "instance",
-               out);
+        printf(
+            "%s (%s), the mean of the last %lld; all are in %s/metrics.csv\n",
+            losses,
+            options_text(run->options, "class-prompt") != NULL
+                ? "instance + prior"
+                : "instance",
+            (long long)count, out);
     printf("try: dreambooth sample %s --prompt \"%s\" --out subject.png\n", out,
            options_text(run->options, "instance-prompt"));
 }
@@ -216,12 +217,30 @@ static int check_needs(const struct options *options)
     return code;
 }
 
+/* Class images among the photos would be learned as the subject. */
+static int check_folders(const struct options *options)
+{
+    const char *photos = options_text(options, "instance-dir");
+    const char *images = options_text(options, "class-dir");
+    struct stat a, b;
+
+    if (images == NULL || stat(photos, &a) != 0 || stat(images, &b) != 0 ||
+        a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return EXIT_DONE;
+    return complain(EXIT_USAGE,
+                    "--class-dir and --instance-dir are the same folder, %s: "
+                    "class images must not lie among the photos",
+                    images);
+}
+
 static int run_train(const struct options *options)
 {
     dreambooth_context *context;
-    struct run_plan plan;
+    struct run_plan plan = {0};
     int code = check_needs(options);
 
+    if (code == EXIT_DONE)
+        code = check_folders(options);
     if (code == EXIT_DONE)
         code = setup_begin(options, &context);
     if (code != EXIT_DONE)

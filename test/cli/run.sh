@@ -268,6 +268,8 @@ refuses 3 'nowhere' init nowhere --out other
 refuses 3 'cannot write into nowhere' sample model --prompt a \
     --out nowhere/a.png
 a_run 3 'nowhere' --instance-dir nowhere
+refuses 2 'is a folder' sample model --prompt a --out photos
+a_run 2 'same folder' --class-prompt "a robot" --class-dir photos
 mkdir empty
 a_run 3 'empty' --instance-dir empty
 refuses 4 'memory' train model --instance-dir photos --instance-prompt a \
@@ -296,9 +298,11 @@ head -c 100000 model/$weights >short/$weights
 refuses 3 'diffusion_pytorch_model.safetensors' info short
 cp -r model broken
 echo '{' >broken/vae/config.json
-refuses 3 'vae/config.json' info broken
+refuses 3 'vae/config.json' sample broken --prompt a
+refuses 3 'vae/config.json' train broken --instance-dir photos \
+    --instance-prompt "a jr robot" --out wrong
 rm broken/vae/config.json
-refuses 3 'vae/config.json' info broken
+refuses 3 'vae/config.json' sample broken --prompt a
 check "nothing came of the wrong runs" test ! -e wrong/model_index.json
 
 # A disk that fills up: a small file system of our own, where we may have one.
