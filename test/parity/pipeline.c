@@ -410,13 +410,13 @@ static void run_case(struct parity *p, const char *name, const char *model,
 
 /* Why a case is not for us, or NULL; *SAMPLER is ours for it. */
 static const char *why_not(const char *vocabulary, const json_t *facts,
-                           const char *model, const char *scheduler,
-                           int *sampler)
+                           const char *name, const char *model,
+                           const char *scheduler, int *sampler)
 {
     size_t i;
 
-    if (model == NULL || scheduler == NULL)
-        return "without model or scheduler";
+    if (name == NULL || model == NULL || scheduler == NULL)
+        return "without name, model or scheduler";
     if (strstr(model, "xl") != NULL)
         return "two text encoders: a later issue";
     if (vocabulary == NULL)
@@ -467,11 +467,12 @@ void parity_pipeline(struct parity *p)
         const char *model = json_string_value(json_object_get(facts, "model"));
         int sampler = DB_SAMPLER_AUTO;
         const char *reason = why_not(
-            vocabulary, facts, model,
+            vocabulary, facts, name, model,
             json_string_value(json_object_get(facts, "scheduler")), &sampler);
         char title[160];
 
-        snprintf(title, sizeof(title), "pipeline/%s", name);
+        snprintf(title, sizeof(title), "pipeline/%s",
+                 name != NULL ? name : "?");
         if (reason != NULL)
             parity_skip(p, title, reason);
         else

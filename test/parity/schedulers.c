@@ -40,7 +40,8 @@ static bool open_source(struct parity *p, const char *name,
     bool opened = false;
 
     source->name = name;
-    if (list == NULL || data == NULL || !db_path_exists(list))
+    if (list == NULL || data == NULL ||
+        (!db_path_exists(list) && !db_path_exists(data)))
         goto done;
     source->cases = json_load_file(list, 0, &error);
     if (source->cases == NULL) {
