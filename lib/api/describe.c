@@ -98,10 +98,21 @@ static int add_folders(dreambooth_model *model, const char *folder)
     return status;
 }
 
+/* A pipeline that is beyond us, or lacks something, can still be listed; one
+ * with damaged files cannot. */
 static bool is_final(int status)
 {
-    return status == DREAMBOOTH_ENOMEM || status == DREAMBOOTH_ELIMIT ||
-           status == DREAMBOOTH_ECANCELLED;
+    return status != DREAMBOOTH_OK && status != DREAMBOOTH_EUNSUPPORTED &&
+           status != DREAMBOOTH_ENOTFOUND;
+}
+
+static bool is_pipeline(struct db_env *env, const char *folder)
+{
+    char *path = db_path_join(env, folder, "model_index.json");
+    bool is = path != NULL && db_path_is_file(path);
+
+    db_free(env, path);
+    return is;
 }
 
 /* As a pipeline, or else as folders with weights; where there are none either,
@@ -123,7 +134,7 @@ static int describe_folder(dreambooth_model *model, const char *folder)
         return status;
     if (model->part_count == 0)
         return db_fail(env, refusal, "%s", reason);
-    if (status == DREAMBOOTH_OK && refusal != DREAMBOOTH_ENOTFOUND)
+    if (status == DREAMBOOTH_OK && is_pipeline(env, folder))
         db_log(env, DB_LOG_WARNING, "this pipeline cannot be used: %s", reason);
     return status;
 }

@@ -299,6 +299,7 @@ refuses 3 'diffusion_pytorch_model.safetensors' info short
 cp -r model broken
 echo '{' >broken/vae/config.json
 refuses 3 'vae/config.json' sample broken --prompt a
+refuses 3 'vae/config.json' info broken
 refuses 3 'vae/config.json' train broken --instance-dir photos \
     --instance-prompt "a jr robot" --out wrong
 rm broken/vae/config.json
