@@ -104,6 +104,31 @@ void db_optimizer_free(struct db_optimizer *optimizer)
     db_free(optimizer->env, optimizer);
 }
 
+int db_optimizer_check(struct db_optimizer *optimizer, int64_t step)
+{
+    size_t i;
+
+    for (i = 0; i < optimizer->count; i++) {
+        const struct db_trained *item = &optimizer->items[i];
+        double sum = 0;
+        dreambooth_sum_squares arguments = {
+            .count = db_tensor_count(item->param->data),
+            .x = db_tensor_f32(item->param->data),
+            .sum = &sum};
+        int status = db_run(optimizer->device, sum_squares, &arguments);
+
+        if (status != DREAMBOOTH_OK)
+            return status;
+        if (!isfinite(sum))
+            return db_fail(optimizer->env, DREAMBOOTH_ENONFINITE,
+                           "step %lld: its update made %s.%s not finite; a "
+                           "lower learning rate may help",
+                           (long long)step, db_part_names[item->part],
+                           item->param->name);
+    }
+    return DREAMBOOTH_OK;
+}
+
 int db_optimizer_norm(struct db_optimizer *optimizer, int64_t step,
                       double *norm)
 {

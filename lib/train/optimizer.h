@@ -39,6 +39,9 @@ int db_optimizer_norm(struct db_optimizer *optimizer, int64_t step,
 /* Clips and updates, given the norm. Parameters without a gradient stay. */
 int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
                         double norm);
+/* ENONFINITE, naming STEP and the first trained parameter that is not finite:
+ * nothing of that kind is to be kept. */
+int db_optimizer_check(struct db_optimizer *optimizer, int64_t step);
 void db_optimizer_free_gradients(struct db_optimizer *optimizer);
 
 #endif

@@ -440,6 +440,9 @@ int db_trainer_checkpoint(struct db_trainer *trainer)
                        "a checkpoint needs a started run and the option out");
     if (trainer->checkpoint_step == trainer->report.step)
         return DREAMBOOTH_OK;
+    status = db_optimizer_check(trainer->optimizer, trainer->report.step);
+    if (status != DREAMBOOTH_OK)
+        return status;
     fill_state(trainer, &state);
     status = db_checkpoint_write(trainer->pipeline, trainer->optimizer, &state,
                                  trainer->checkpoints,
@@ -490,7 +493,9 @@ int db_trainer_save(struct db_trainer *trainer)
     if (trainer->settings.out == NULL)
         return db_fail(trainer->env, DREAMBOOTH_ESTATE,
                        "the option out says where to save, and is not set");
-    status = db_trainer_record(trainer);
+    status = db_optimizer_check(trainer->optimizer, trainer->report.step);
+    if (status == DREAMBOOTH_OK)
+        status = db_trainer_record(trainer);
     if (status == DREAMBOOTH_OK)
         status =
             db_pipeline_save(trainer->pipeline, trainer->settings.out, DB_F32);

@@ -386,6 +386,9 @@ START_TEST(nan_stops_the_run)
     ck_assert(tiny_same(pipeline, before));
     ck_assert_int_eq(db_trainer_report_of(trainer)->step, 2);
     check_metrics(2);
+    /* Nor is it saved. */
+    ck_assert_int_eq(db_trainer_save(trainer), DREAMBOOTH_ENONFINITE);
+    ck_assert_ptr_nonnull(strstr(env.error_text, "unet.conv_out.bias"));
     db_trainer_free(trainer);
     db_pipeline_free(pipeline);
     db_pipeline_free(before);
