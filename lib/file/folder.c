@@ -33,6 +33,14 @@ bool db_path_is_file(const char *path)
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
+bool db_path_same(const char *a, const char *b)
+{
+    struct stat first, second;
+
+    return stat(a, &first) == 0 && stat(b, &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 char *db_path_join(struct db_env *env, const char *folder, const char *name)
 {
     size_t length = strlen(folder);

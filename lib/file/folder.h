@@ -22,6 +22,9 @@ const char *db_path_name(const char *path);
  * more. */
 char *db_path_parent(struct db_env *env, const char *path);
 
+/* Are both there, and the same folder or file? */
+bool db_path_same(const char *a, const char *b);
+
 struct db_folder_list {
     char **names; /* COUNT of them, in bytewise order */
     size_t count;

@@ -213,6 +213,12 @@ static int look(struct db_env *env, const struct db_trainer_settings *settings,
     if (images->folder == NULL || images->missing == NULL)
         return env->error_status;
     status = db_make_folders(env, images->folder);
+    if (status == DREAMBOOTH_OK && settings->instance_dir != NULL &&
+        db_path_same(settings->instance_dir, images->folder))
+        status = db_fail(env, DREAMBOOTH_EINVAL,
+                         "%s: class images cannot go into the folder of the "
+                         "photos; give another class-dir",
+                         images->folder);
     if (status == DREAMBOOTH_OK)
         status = count_others(env, images);
     if (status == DREAMBOOTH_OK)

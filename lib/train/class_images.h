@@ -29,7 +29,8 @@ struct db_class_images {
  * and lists what is missing; damaged files that we wrote count as missing.
  * Writes class-images.json where there is none and something is missing. EINVAL
  * where the folder's images were made for another prompt, seed or size; the
- * error says so and what to do. Without a class prompt nothing is wanted.
+ * error says so and what to do. EINVAL, too, for the folder of the photos.
+ * Without a class prompt nothing is wanted.
  */
 int db_class_images_open(struct db_env *env,
                          const struct db_trainer_settings *settings,

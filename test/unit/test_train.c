@@ -605,6 +605,10 @@ START_TEST(class_images_are_counted)
     ck_assert_int_eq(db_class_images_open(&env, &settings, &images),
                      DREAMBOOTH_EINVAL);
     ck_assert_ptr_nonnull(strstr(env.error_text, "class-dir"));
+    set("class-dir", photos);
+    ck_assert_int_eq(db_class_images_open(&env, &settings, &images),
+                     DREAMBOOTH_EINVAL);
+    ck_assert_ptr_nonnull(strstr(env.error_text, "folder of the photos"));
     set("class-prompt", NULL);
     ck_assert_int_eq(db_class_images_open(&env, &settings, &images),
                      DREAMBOOTH_OK);
