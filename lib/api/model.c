@@ -90,7 +90,7 @@ int db_model_add_pipeline_parts(dreambooth_model *model)
 int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
                           const char *folder)
 {
-    dreambooth_model *model;
+    dreambooth_model *model = NULL;
     int status = db_model_new(context, folder, &model);
 
     if (status != DREAMBOOTH_OK)
@@ -110,7 +110,7 @@ int dreambooth_model_init(dreambooth_model **out, dreambooth_context *context,
                           const char *config_folder,
                           const char *tokenizer_folder, uint64_t seed)
 {
-    dreambooth_model *model;
+    dreambooth_model *model = NULL;
     int status = db_model_new(context, config_folder, &model);
 
     if (status != DREAMBOOTH_OK)

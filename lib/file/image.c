@@ -216,7 +216,7 @@ int db_image_read(struct db_env *env, const char *path, struct db_image **out)
 int db_image_crop(struct db_env *env, const struct db_image *image, int left,
                   int top, int width, int height, struct db_image **out)
 {
-    struct db_image *part;
+    struct db_image *part = NULL;
     int status, y;
 
     if (left < 0 || top < 0 || width < 1 || height < 1 ||
@@ -291,7 +291,7 @@ static uint8_t byte_of(float value)
 int db_image_from_floats(struct db_env *env, const float *values, int width,
                          int height, struct db_image **out)
 {
-    struct db_image *image;
+    struct db_image *image = NULL;
     size_t i, size;
     int status = db_image_new(env, width, height, &image);
 
@@ -361,7 +361,7 @@ static int new_sheet(struct db_env *env, const struct db_image *const *images,
 int db_image_sheet(struct db_env *env, const struct db_image *const *images,
                    int count, int columns, int margin, struct db_image **out)
 {
-    struct db_image *sheet;
+    struct db_image *sheet = NULL;
     int cell_width = 0;
     int cell_height = 0;
     int status, i;
