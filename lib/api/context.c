@@ -5,7 +5,6 @@
  */
 #include "api/handle_int.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,19 +49,9 @@ static const struct db_fact facts[] = {
     {"memory.peak", DB_FACT_SIZE, offsetof(struct memory_facts, peak)},
 };
 
-static void *standard_resize(void *user, void *pointer, size_t size)
-{
-    (void)user;
-    if (size == 0) {
-        free(pointer);
-        return NULL;
-    }
-    return realloc(pointer, size);
-}
-
 int dreambooth_context_new(dreambooth_context **out)
 {
-    return dreambooth_context_new_with_allocator(out, standard_resize, NULL);
+    return dreambooth_context_new_with_allocator(out, db_standard_resize, NULL);
 }
 
 int dreambooth_context_new_with_allocator(dreambooth_context **out,

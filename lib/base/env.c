@@ -19,7 +19,7 @@ struct block {
     size_t size; /* what the caller asked for */
 };
 
-static void *standard_resize(void *user, void *pointer, size_t size)
+void *db_standard_resize(void *user, void *pointer, size_t size)
 {
     (void)user;
     if (size == 0) {
@@ -32,7 +32,7 @@ static void *standard_resize(void *user, void *pointer, size_t size)
 void db_env_init(struct db_env *env)
 {
     memset(env, 0, sizeof(*env));
-    env->resize = standard_resize;
+    env->resize = db_standard_resize;
     atomic_init(&env->live_bytes, 0);
     atomic_init(&env->peak_bytes, 0);
     atomic_init(&env->cancelled, 0);

@@ -31,7 +31,7 @@
 enum db_log_level { DB_LOG_DEBUG, DB_LOG_INFO, DB_LOG_WARNING };
 
 /* The caller's allocator: resize(user, NULL, n) allocates, (user, p, 0) frees
- * and returns NULL. NULL in the environment means realloc() and free(). */
+ * and returns NULL. */
 typedef void *db_resize_function(void *user, void *pointer, size_t size);
 typedef void db_log_function(void *user, int level, const char *text);
 
@@ -50,6 +50,9 @@ struct db_env {
 
     atomic_int cancelled;
 };
+
+/* realloc() and free() in that form. */
+void *db_standard_resize(void *user, void *pointer, size_t size);
 
 void db_env_init(struct db_env *env);
 
