@@ -77,6 +77,14 @@ build/lib/kernel/%.o: optimise = -fno-math-errno \
 build/test/%.o: flags_here = -I$(srcdir)/lib -I$(srcdir)/test/unit \
     $(DEPENDENCY_CFLAGS) $(CHECK_CFLAGS)
 
+# The public headers as a text that the library gives to other languages.
+build/lib/api/build_info.o: build/lib/declarations.inc
+build/lib/api/build_info.o: flags_here += -Ibuild/lib
+build/lib/declarations.inc: $(srcdir)/build-aux/declarations \
+    $(addprefix $(srcdir)/,$(headers))
+	@mkdir -p $(@D)
+	@$< --bytes >$@
+
 # V=1 shows the commands.
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))

@@ -27,9 +27,7 @@
 
 #include "dreambooth/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 #define DREAMBOOTH_BACKEND_ABI 1
 
@@ -315,21 +313,19 @@ struct dreambooth_context;
  * functions must stay. Select it with the option "backend" before models are
  * made.
  */
-DREAMBOOTH_API int dreambooth_context_add_backend(
-    struct dreambooth_context *context, const dreambooth_backend *backend,
-    const char *over);
+int dreambooth_context_add_backend(struct dreambooth_context *context,
+                                   const dreambooth_backend *backend,
+                                   const char *over);
 
 /*
  * Copies the complete table of the backend called NAME to *TABLE, at most SIZE
  * bytes of it: for plugins that wrap another's kernels. ENOTFOUND if there is
  * none of that name.
  */
-DREAMBOOTH_API int dreambooth_context_get_backend(
-    struct dreambooth_context *context, const char *name,
-    dreambooth_backend *table, size_t size);
+int dreambooth_context_get_backend(struct dreambooth_context *context,
+                                   const char *name, dreambooth_backend *table,
+                                   size_t size);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every other public header needs: the export mark and the status codes.
+ * What every other public header needs: the status codes, and what the library
+ * says of itself.
  *
  * Every function that can fail returns one of these codes: 0 for success, a
  * negative DREAMBOOTH_E... for failure, and from the stepwise functions the
@@ -10,15 +11,10 @@
 #ifndef DREAMBOOTH_BASE_H
 #define DREAMBOOTH_BASE_H
 
-#if defined(DREAMBOOTH_BUILDING) && defined(__GNUC__)
-#define DREAMBOOTH_API __attribute__((visibility("default")))
-#else
-#define DREAMBOOTH_API
-#endif
+#include <stddef.h>
+#include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 enum dreambooth_status {
     DREAMBOOTH_DONE = 1,          /* a stepwise run is over; not an error */
@@ -41,13 +37,29 @@ enum dreambooth_status {
  * The name of a status code, such as "DREAMBOOTH_EINVAL"; "unknown status" for
  * a number that is none. The text is static.
  */
-DREAMBOOTH_API const char *dreambooth_status_name(int status);
+const char *dreambooth_status_name(int status);
 
 /* The library's version, such as "0.1.0". The text is static. */
-DREAMBOOTH_API const char *dreambooth_version(void);
+const char *dreambooth_version(void);
 
-#ifdef __cplusplus
-}
-#endif
+/*
+ * How the library was built and what it found here. FIELD is "version",
+ * "backends" (names with blanks between), "blas" (what the BLAS says of itself,
+ * with the core it chose), "cpu" (the architecture and those features of this
+ * machine's processor that kernels may use), "compiler" or "libraries" (names
+ * and versions of the others). The value is written to TEXT, at most SIZE bytes
+ * with the NUL. ENOTFOUND for an unknown field. Any thread may call it.
+ */
+int dreambooth_build_info(const char *field, char *text, size_t size);
+
+/*
+ * The declarations of all public headers but backend.h, with their comments, as
+ * C without a preprocessor in it, for foreign function interfaces that read C
+ * (LuaJIT's ffi.cdef(), Python's cffi). They know intN_t, uintN_t and size_t.
+ * The text is static.
+ */
+const char *dreambooth_declarations(void);
+
+#include "dreambooth/end.h"
 
 #endif

@@ -15,9 +15,7 @@
 
 #include "dreambooth/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 typedef struct dreambooth_context dreambooth_context;
 
@@ -51,13 +49,19 @@ enum dreambooth_log_level {
  * A context with the C library's allocator. ENOMEM. *OUT is untouched on
  * error; free it with dreambooth_context_free().
  */
-DREAMBOOTH_API int dreambooth_context_new(dreambooth_context **out);
+int dreambooth_context_new(dreambooth_context **out);
 /* The same with the caller's allocator, which must outlive the context. The
  * decoder of JPEG files and the reader of JSON use malloc() nonetheless. */
-DREAMBOOTH_API int dreambooth_context_new_with_allocator(
-    dreambooth_context **out, dreambooth_resize_function *resize, void *user);
-/* Everything made in the context must have been freed. NULL is fine. */
-DREAMBOOTH_API void dreambooth_context_free(dreambooth_context *context);
+int dreambooth_context_new_with_allocator(dreambooth_context **out,
+                                          dreambooth_resize_function *resize,
+                                          void *user);
+/*
+ * Frees the context: at once, or with the last of the handles that were made in
+ * it. Its log and progress callbacks are taken away at once. Handles keep alive
+ * what they were made of, so all may be freed in any order. NULL is fine, here
+ * and for all others.
+ */
+void dreambooth_context_free(dreambooth_context *context);
 
 /*
  * Options of a context ("context" in dreambooth_option_info()): "threads",
@@ -65,62 +69,71 @@ DREAMBOOTH_API void dreambooth_context_free(dreambooth_context *context);
  * afterwards: ESTATE while there is one. ENOTFOUND for an unknown name, EINVAL
  * for a value out of range.
  */
-DREAMBOOTH_API int dreambooth_context_set(dreambooth_context *context,
-                                          const char *name, const char *value);
-DREAMBOOTH_API int dreambooth_context_set_integer(dreambooth_context *context,
-                                                  const char *name,
-                                                  int64_t value);
+int dreambooth_context_set(dreambooth_context *context, const char *name,
+                           const char *value);
+int dreambooth_context_set_integer(dreambooth_context *context,
+                                   const char *name, int64_t value);
 /*
  * Options, and the facts "memory.live" and "memory.peak" (bytes). A text stays
  * the context's and is valid until the next call of this function.
  */
-DREAMBOOTH_API int dreambooth_context_get_text(dreambooth_context *context,
-                                               const char *name,
-                                               const char **out);
-DREAMBOOTH_API int dreambooth_context_get_integer(dreambooth_context *context,
-                                                  const char *name,
-                                                  int64_t *out);
+int dreambooth_context_get_text(dreambooth_context *context, const char *name,
+                                const char **out);
+int dreambooth_context_get_integer(dreambooth_context *context,
+                                   const char *name, int64_t *out);
 
+/* NULL takes the callback away. While there is no log callback, the context
+ * keeps the latest 64 lines of level INFO and WARNING for
+ * dreambooth_context_next_log(). */
+void dreambooth_context_set_log(dreambooth_context *context,
+                                dreambooth_log_function *log, void *user);
+/*
+ * Takes the oldest line that is kept: *LEVEL is one of enum
+ * dreambooth_log_level, *TEXT stays the context's and is valid until the next
+ * call in it. DREAMBOOTH_DONE when there is none.
+ */
+int dreambooth_context_next_log(dreambooth_context *context, int *level,
+                                const char **text);
 /* NULL takes the callback away. */
-DREAMBOOTH_API void dreambooth_context_set_log(dreambooth_context *context,
-                                               dreambooth_log_function *log,
-                                               void *user);
-DREAMBOOTH_API void dreambooth_context_set_progress(
-    dreambooth_context *context, dreambooth_progress_function *progress,
-    void *user);
+void dreambooth_context_set_progress(dreambooth_context *context,
+                                     dreambooth_progress_function *progress,
+                                     void *user);
 
 /*
  * Asks the call that is running in the context, and all later ones, to stop
  * with DREAMBOOTH_ECANCELLED at the next step. Async-signal-safe.
  */
-DREAMBOOTH_API void dreambooth_context_cancel(dreambooth_context *context);
+void dreambooth_context_cancel(dreambooth_context *context);
 /* Takes that back. */
-DREAMBOOTH_API void dreambooth_context_clear_cancel(
-    dreambooth_context *context);
+void dreambooth_context_clear_cancel(dreambooth_context *context);
 
 /*
  * The text of the context's last error: one line that names the file or option
  * and says what to do; "" if there was none. It stays the context's and is
  * valid until the next call that fails.
  */
-DREAMBOOTH_API const char *dreambooth_context_error(
-    const dreambooth_context *context);
+const char *dreambooth_context_error(const dreambooth_context *context);
 
 /*
  * The options of HANDLE ("context", "sampler", "trainer" or "identifier"), for
  * those who build a command line, a form or a manual from them. INDEX counts
  * from 0; FIELD is "name", "type" (boolean, integer, real, text or choice),
- * "range" (in words), "default", "placeholder", "unit", "help" or "advanced"
- * (yes or no). The value is written to TEXT, at most SIZE bytes with the NUL;
- * "" for one that is not there. ENOTFOUND behind the last option and for
- * unknown names; needs no context.
+ * "range" (in words), "choices" (with blanks between), "default",
+ * "placeholder", "unit", "help" or "advanced" (yes or no). The value is written
+ * to TEXT, at most SIZE bytes with the NUL; "" for one that is not there.
+ * ENOTFOUND behind the last option and for unknown names; needs no context.
  */
-DREAMBOOTH_API int dreambooth_option_info(const char *handle, size_t index,
-                                          const char *field, char *text,
-                                          size_t size);
+int dreambooth_option_info(const char *handle, size_t index, const char *field,
+                           char *text, size_t size);
+/*
+ * The same for the facts of HANDLE ("context", "model", "sampler" or
+ * "trainer"), which can be read with its getters and not be set: FIELD is
+ * "name", "type", "unit" or "help". An N in a model's fact stands for a number
+ * from 0, KEY for a name.
+ */
+int dreambooth_fact_info(const char *handle, size_t index, const char *field,
+                         char *text, size_t size);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

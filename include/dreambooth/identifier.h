@@ -16,60 +16,58 @@
 
 #include "dreambooth/tokenizer.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 typedef struct dreambooth_identifier dreambooth_identifier;
 
-/* A picker for TOKENIZER, which must live as long. */
-DREAMBOOTH_API int dreambooth_identifier_new(
-    dreambooth_identifier **out, const dreambooth_tokenizer *tokenizer);
-/* A picker for MODEL, which must live as long; it ranks by the model's prior.*/
-DREAMBOOTH_API int dreambooth_identifier_new_for_model(
-    dreambooth_identifier **out, dreambooth_model *model);
-DREAMBOOTH_API void dreambooth_identifier_free(
-    dreambooth_identifier *identifier);
+/* A picker for TOKENIZER. */
+int dreambooth_identifier_new(dreambooth_identifier **out,
+                              dreambooth_tokenizer *tokenizer);
+/* A picker for MODEL; it ranks by the model's prior. */
+int dreambooth_identifier_new_for_model(dreambooth_identifier **out,
+                                        dreambooth_model *model);
+void dreambooth_identifier_free(dreambooth_identifier *identifier);
 
 /* Options ("identifier" in dreambooth_option_info()): "count", "seed",
  * "tokens", "first-id", "max-characters", "alphabet", "allow-blocked",
  * "draws". */
-DREAMBOOTH_API int dreambooth_identifier_set(dreambooth_identifier *identifier,
-                                             const char *name,
-                                             const char *value);
-DREAMBOOTH_API int dreambooth_identifier_set_integer(
-    dreambooth_identifier *identifier, const char *name, int64_t value);
+int dreambooth_identifier_set(dreambooth_identifier *identifier,
+                              const char *name, const char *value);
+int dreambooth_identifier_set_integer(dreambooth_identifier *identifier,
+                                      const char *name, int64_t value);
+/* Options. A text stays the picker's and is valid until the next call of this
+ * function. */
+int dreambooth_identifier_get_text(dreambooth_identifier *identifier,
+                                   const char *name, const char **out);
+int dreambooth_identifier_get_integer(dreambooth_identifier *identifier,
+                                      const char *name, int64_t *out);
 
 /* Picks "count" identifiers, in place of those picked before. EINVAL when there
  * are not that many candidates. */
-DREAMBOOTH_API int dreambooth_identifier_pick(
-    dreambooth_identifier *identifier);
+int dreambooth_identifier_pick(dreambooth_identifier *identifier);
 /* How many were picked. */
-DREAMBOOTH_API size_t
-dreambooth_identifier_count(const dreambooth_identifier *identifier);
+size_t dreambooth_identifier_count(const dreambooth_identifier *identifier);
 /* Of the picked one at INDEX: the text, and one line that explains the choice.
  * NULL behind the last. They stay the picker's until the next pick. */
-DREAMBOOTH_API const char *dreambooth_identifier_text(
-    const dreambooth_identifier *identifier, size_t index);
-DREAMBOOTH_API const char *dreambooth_identifier_explanation(
+const char *dreambooth_identifier_text(const dreambooth_identifier *identifier,
+                                       size_t index);
+const char *dreambooth_identifier_explanation(
     const dreambooth_identifier *identifier, size_t index);
 /* Its ids, *COUNT of them (1 to 3). */
-DREAMBOOTH_API const int32_t *dreambooth_identifier_ids(
+const int32_t *dreambooth_identifier_ids(
     const dreambooth_identifier *identifier, size_t index, size_t *count);
 /* The prior's measure, from 0; -1 without a model. */
-DREAMBOOTH_API double dreambooth_identifier_prior(
-    const dreambooth_identifier *identifier, size_t index);
+double dreambooth_identifier_prior(const dreambooth_identifier *identifier,
+                                   size_t index);
 
 /*
  * Judges a word of the user's own. *FINDINGS has a line for each thing that
  * speaks against it (common, splits badly, means something), and is "" for a
  * good one. It stays the picker's until the next check.
  */
-DREAMBOOTH_API int dreambooth_identifier_check(
-    dreambooth_identifier *identifier, const char *word, const char **findings);
+int dreambooth_identifier_check(dreambooth_identifier *identifier,
+                                const char *word, const char **findings);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

@@ -8,9 +8,7 @@
 
 #include "dreambooth/context.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 typedef struct dreambooth_image dreambooth_image;
 
@@ -20,54 +18,42 @@ typedef struct dreambooth_image dreambooth_image;
  * dropped, as in Pillow's convert("RGB"). ENOTFOUND, EIO; EFORMAT for a file
  * that is damaged, cut short or something else.
  */
-DREAMBOOTH_API int dreambooth_image_read(dreambooth_image **out,
-                                         dreambooth_context *context,
-                                         const char *path);
+int dreambooth_image_read(dreambooth_image **out, dreambooth_context *context,
+                          const char *path);
 /* The same from memory; NAME stands in messages. */
-DREAMBOOTH_API int dreambooth_image_decode(dreambooth_image **out,
-                                           dreambooth_context *context,
-                                           const char *name, const void *bytes,
-                                           size_t size);
+int dreambooth_image_decode(dreambooth_image **out, dreambooth_context *context,
+                            const char *name, const void *bytes, size_t size);
 /* A copy of PIXELS [height, width, 3], or black where PIXELS is NULL. Sides are
  * 1 to 32768. */
-DREAMBOOTH_API int dreambooth_image_new(dreambooth_image **out,
-                                        dreambooth_context *context, int width,
-                                        int height,
-                                        const unsigned char *pixels);
-DREAMBOOTH_API void dreambooth_image_free(dreambooth_image *image);
+int dreambooth_image_new(dreambooth_image **out, dreambooth_context *context,
+                         int width, int height, const unsigned char *pixels);
+void dreambooth_image_free(dreambooth_image *image);
 
-DREAMBOOTH_API int dreambooth_image_width(const dreambooth_image *image);
-DREAMBOOTH_API int dreambooth_image_height(const dreambooth_image *image);
+int dreambooth_image_width(const dreambooth_image *image);
+int dreambooth_image_height(const dreambooth_image *image);
 /* [height, width, 3]; the image's own, to be read and written until it is
  * freed. */
-DREAMBOOTH_API unsigned char *dreambooth_image_pixels(dreambooth_image *image);
+unsigned char *dreambooth_image_pixels(dreambooth_image *image);
 
 /*
  * What training makes of a photo: the short side brought to SIZE (Pillow's
  * antialiased bilinear filter, bit for bit), then the centre square.
  */
-DREAMBOOTH_API int dreambooth_image_square(dreambooth_image **out,
-                                           const dreambooth_image *image,
-                                           int size);
+int dreambooth_image_square(dreambooth_image **out,
+                            const dreambooth_image *image, int size);
 /* COUNT images in a grid of COLUMNS (0: as square as can be) with MARGIN
  * pixels of white between and around them. */
-DREAMBOOTH_API int dreambooth_image_sheet(dreambooth_image **out,
-                                          dreambooth_context *context,
-                                          dreambooth_image *const *images,
-                                          size_t count, int columns,
-                                          int margin);
+int dreambooth_image_sheet(dreambooth_image **out, dreambooth_context *context,
+                           dreambooth_image *const *images, size_t count,
+                           int columns, int margin);
 /*
  * Writes a PNG file, whole or not at all. KEYS and VALUES, COUNT of each, go
  * into its text chunks (UTF-8). EIO, ENOSPACE.
  */
-DREAMBOOTH_API int dreambooth_image_write(const dreambooth_image *image,
-                                          const char *path,
-                                          const char *const *keys,
-                                          const char *const *values,
-                                          size_t count);
+int dreambooth_image_write(const dreambooth_image *image, const char *path,
+                           const char *const *keys, const char *const *values,
+                           size_t count);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

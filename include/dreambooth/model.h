@@ -8,9 +8,7 @@
 
 #include "dreambooth/context.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 typedef struct dreambooth_model dreambooth_model;
 
@@ -19,9 +17,8 @@ typedef struct dreambooth_model dreambooth_model;
  * ENOTFOUND, EIO; EFORMAT and EUNSUPPORTED name the file and what is wrong;
  * ELIMIT, ENOMEM.
  */
-DREAMBOOTH_API int dreambooth_model_open(dreambooth_model **out,
-                                         dreambooth_context *context,
-                                         const char *folder);
+int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
+                          const char *folder);
 /*
  * Reads everything but the weights' values: enough for facts and for a
  * trainer's plan, and nothing else (ESTATE). PATH is a pipeline's folder. It
@@ -29,49 +26,40 @@ DREAMBOOTH_API int dreambooth_model_open(dreambooth_model **out,
  * component, or a .safetensors file: then only the facts of the parts are
  * there, and a warning in the log says what is wrong with the pipeline.
  */
-DREAMBOOTH_API int dreambooth_model_describe(dreambooth_model **out,
-                                             dreambooth_context *context,
-                                             const char *path);
+int dreambooth_model_describe(dreambooth_model **out,
+                              dreambooth_context *context, const char *path);
 /*
  * A new model with random weights, as PyTorch initialises them: CONFIG_FOLDER
  * is a pipeline's folder of which only the JSON files are read,
  * TOKENIZER_FOLDER has vocab.json and merges.txt (NULL: CONFIG_FOLDER's
  * tokenizer/). The same seed gives the same model.
  */
-DREAMBOOTH_API int dreambooth_model_init(dreambooth_model **out,
-                                         dreambooth_context *context,
-                                         const char *config_folder,
-                                         const char *tokenizer_folder,
-                                         uint64_t seed);
-/* Samplers and trainers of the model must have been freed. */
-DREAMBOOTH_API void dreambooth_model_free(dreambooth_model *model);
+int dreambooth_model_init(dreambooth_model **out, dreambooth_context *context,
+                          const char *config_folder,
+                          const char *tokenizer_folder, uint64_t seed);
+/* Frees the model: at once, or with the last handle that was made of it. */
+void dreambooth_model_free(dreambooth_model *model);
 
 /*
  * Writes the model into FOLDER, which diffusers can load. PRECISION is "f32"
  * (also for NULL), "f16" or "bf16". Each file is whole or not there;
  * model_index.json comes last. EIO, ENOSPACE.
  */
-DREAMBOOTH_API int dreambooth_model_save(const dreambooth_model *model,
-                                         const char *folder,
-                                         const char *precision);
+int dreambooth_model_save(const dreambooth_model *model, const char *folder,
+                          const char *precision);
 
 /*
- * Facts. Integers: "parts", and for part N from 0 "part.N.parameters",
- * "part.N.tensors", "part.N.bytes" (in the file); "size" (pixels, what it was
- * made for), "prompt-length" (tokens). Texts: "path", "part.N.name",
- * "part.N.precision" (as in safetensors: F32, F16, BF16), "scheduler", and
- * "record.KEY" for what dreambooth.json says, such as "record.identifier".
- * ENOTFOUND for a fact that the model does not have. A text stays the model's
- * and is valid until the next call of this function.
+ * Facts ("model" in dreambooth_fact_info()): what the parts are and how large,
+ * what the model was made for, and what dreambooth.json says of its training,
+ * such as "record.identifier". ENOTFOUND for a fact that the model does not
+ * have. A text stays the model's and is valid until the next call of this
+ * function, which gives integers as texts as well.
  */
-DREAMBOOTH_API int dreambooth_model_get_integer(dreambooth_model *model,
-                                                const char *name, int64_t *out);
-DREAMBOOTH_API int dreambooth_model_get_text(dreambooth_model *model,
-                                             const char *name,
-                                             const char **out);
+int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
+                                 int64_t *out);
+int dreambooth_model_get_text(dreambooth_model *model, const char *name,
+                              const char **out);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

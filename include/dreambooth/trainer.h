@@ -16,16 +16,13 @@
 #include "dreambooth/image.h"
 #include "dreambooth/model.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "dreambooth/begin.h"
 
 typedef struct dreambooth_trainer dreambooth_trainer;
 
-/* A trainer of MODEL, which it changes and which must live as long. */
-DREAMBOOTH_API int dreambooth_trainer_new(dreambooth_trainer **out,
-                                          dreambooth_model *model);
-DREAMBOOTH_API void dreambooth_trainer_free(dreambooth_trainer *trainer);
+/* A trainer of MODEL, which it changes. */
+int dreambooth_trainer_new(dreambooth_trainer **out, dreambooth_model *model);
+void dreambooth_trainer_free(dreambooth_trainer *trainer);
 
 /*
  * Options ("trainer" in dreambooth_option_info()), until the trainer has
@@ -34,43 +31,37 @@ DREAMBOOTH_API void dreambooth_trainer_free(dreambooth_trainer *trainer);
  * option "identifier", or, if that is not set, for a rare token that is picked
  * with "seed".
  */
-DREAMBOOTH_API int dreambooth_trainer_set(dreambooth_trainer *trainer,
-                                          const char *name, const char *value);
-DREAMBOOTH_API int dreambooth_trainer_set_integer(dreambooth_trainer *trainer,
-                                                  const char *name,
-                                                  int64_t value);
-DREAMBOOTH_API int dreambooth_trainer_set_double(dreambooth_trainer *trainer,
-                                                 const char *name,
-                                                 double value);
+int dreambooth_trainer_set(dreambooth_trainer *trainer, const char *name,
+                           const char *value);
+int dreambooth_trainer_set_integer(dreambooth_trainer *trainer,
+                                   const char *name, int64_t value);
+int dreambooth_trainer_set_double(dreambooth_trainer *trainer, const char *name,
+                                  double value);
 /*
- * Options, and the facts of the last step: "step", "loss", "loss.instance",
- * "loss.prior", "gradient-norm", "learning-rate.now", "seconds",
- * "memory.peak" (bytes); after dreambooth_trainer_plan() also "plan.memory",
- * "plan.parameters", "plan.gradients", "plan.moments", "plan.activations",
- * "plan.disk", "plan.checkpoint" (bytes) and "plan.recompute"; while class
+ * Options, and facts ("trainer" in dreambooth_fact_info()): of the last step
+ * such as "step", "loss", "loss.instance", "loss.prior" and "gradient-norm";
+ * after dreambooth_trainer_plan() those that begin with "plan."; while class
  * images are made "class-images.done" and "class-images.missing". A text is
  * valid until the next call of this function.
  */
-DREAMBOOTH_API int dreambooth_trainer_get_text(dreambooth_trainer *trainer,
-                                               const char *name,
-                                               const char **out);
-DREAMBOOTH_API int dreambooth_trainer_get_integer(dreambooth_trainer *trainer,
-                                                  const char *name,
-                                                  int64_t *out);
-DREAMBOOTH_API int dreambooth_trainer_get_double(dreambooth_trainer *trainer,
-                                                 const char *name, double *out);
+int dreambooth_trainer_get_text(dreambooth_trainer *trainer, const char *name,
+                                const char **out);
+int dreambooth_trainer_get_integer(dreambooth_trainer *trainer,
+                                   const char *name, int64_t *out);
+int dreambooth_trainer_get_double(dreambooth_trainer *trainer, const char *name,
+                                  double *out);
 
 /* The photos of FOLDER, in the order of their names, in place of
  * "instance-dir". */
-DREAMBOOTH_API int dreambooth_trainer_add_folder(dreambooth_trainer *trainer,
-                                                 const char *folder);
+int dreambooth_trainer_add_folder(dreambooth_trainer *trainer,
+                                  const char *folder);
 /* One more photo; it is copied. */
-DREAMBOOTH_API int dreambooth_trainer_add_image(dreambooth_trainer *trainer,
-                                                const dreambooth_image *image);
+int dreambooth_trainer_add_image(dreambooth_trainer *trainer,
+                                 const dreambooth_image *image);
 
 /* Estimates memory and disk of the run without starting it; a described model
  * is enough. The facts "plan..." tell what came out. */
-DREAMBOOTH_API int dreambooth_trainer_plan(dreambooth_trainer *trainer);
+int dreambooth_trainer_plan(dreambooth_trainer *trainer);
 
 /*
  * One unit of what comes before step 1: settling the identifier, checking
@@ -78,7 +69,7 @@ DREAMBOOTH_API int dreambooth_trainer_plan(dreambooth_trainer *trainer);
  * frozen model and the ancestral sampler, resuming. DREAMBOOTH_OK while there
  * is more to do, DREAMBOOTH_DONE when training can begin.
  */
-DREAMBOOTH_API int dreambooth_trainer_prepare(dreambooth_trainer *trainer);
+int dreambooth_trainer_prepare(dreambooth_trainer *trainer);
 /*
  * One optimiser step, after all that is left to prepare. DREAMBOOTH_OK when it
  * was taken, DREAMBOOTH_DONE when there is none left: the result is saved by
@@ -87,14 +78,12 @@ DREAMBOOTH_API int dreambooth_trainer_prepare(dreambooth_trainer *trainer);
  * step and tensor), ENOSPACE, ELIMIT, EIO. What could not be written or drawn
  * after a step (see the fact "step") is made up for by the next call.
  */
-DREAMBOOTH_API int dreambooth_trainer_step(dreambooth_trainer *trainer);
+int dreambooth_trainer_step(dreambooth_trainer *trainer);
 /* All the steps that are left; DREAMBOOTH_OK when training is over. */
-DREAMBOOTH_API int dreambooth_trainer_run(dreambooth_trainer *trainer);
+int dreambooth_trainer_run(dreambooth_trainer *trainer);
 /* Writes a checkpoint of the present state into "out" now. */
-DREAMBOOTH_API int dreambooth_trainer_checkpoint(dreambooth_trainer *trainer);
+int dreambooth_trainer_checkpoint(dreambooth_trainer *trainer);
 
-#ifdef __cplusplus
-}
-#endif
+#include "dreambooth/end.h"
 
 #endif

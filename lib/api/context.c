@@ -45,9 +45,59 @@ struct memory_facts {
 };
 
 static const struct db_fact facts[] = {
-    {"memory.live", DB_FACT_SIZE, offsetof(struct memory_facts, live)},
-    {"memory.peak", DB_FACT_SIZE, offsetof(struct memory_facts, peak)},
+    {"memory.live", DB_FACT_SIZE, offsetof(struct memory_facts, live), "bytes",
+     "memory in use"},
+    {"memory.peak", DB_FACT_SIZE, offsetof(struct memory_facts, peak), "bytes",
+     "the most memory that was in use at once"},
 };
+
+const struct db_fact_table db_context_facts = {facts, DB_COUNT(facts)};
+
+/* Keeps a line while nobody listens, in place of the oldest if need be. A line
+ * for which there is no memory is lost: it must not become an error. */
+static void keep_line(void *user, int level, const char *text)
+{
+    dreambooth_context *context = user;
+    struct db_env *env = &context->env;
+    size_t size = strlen(text) + 1;
+    struct db_kept_line *line;
+    char *copy;
+
+    if (level < DREAMBOOTH_LOG_INFO)
+        return;
+    copy = env->resize(env->resize_user, NULL, size);
+    if (copy == NULL)
+        return;
+    memcpy(copy, text, size);
+    line = &context->kept[(context->kept_first + context->kept_count) %
+                          DB_KEPT_LINES];
+    if (context->kept_count < DB_KEPT_LINES) {
+        context->kept_count++;
+    } else {
+        env->resize(env->resize_user, line->text, 0);
+        context->kept_first = (context->kept_first + 1) % DB_KEPT_LINES;
+    }
+    *line = (struct db_kept_line){copy, level};
+}
+
+/* The oldest line's text, which is the caller's now; NULL if there is none. */
+static char *take_line(dreambooth_context *context, int *level)
+{
+    struct db_kept_line *line = &context->kept[context->kept_first];
+
+    if (context->kept_count == 0)
+        return NULL;
+    context->kept_first = (context->kept_first + 1) % DB_KEPT_LINES;
+    context->kept_count--;
+    *level = line->level;
+    return line->text;
+}
+
+static void free_line(dreambooth_context *context, char *text)
+{
+    if (text != NULL)
+        context->env.resize(context->env.resize_user, text, 0);
+}
 
 int dreambooth_context_new(dreambooth_context **out)
 {
@@ -70,6 +120,8 @@ int dreambooth_context_new_with_allocator(dreambooth_context **out,
     db_env_init(&context->env);
     context->env.resize = resize;
     context->env.resize_user = user;
+    context->references = 1;
+    dreambooth_context_set_log(context, NULL, NULL);
     status =
         db_options_init(&context->env, &db_context_options, &context->settings);
     if (status != DREAMBOOTH_OK) {
@@ -80,12 +132,32 @@ int dreambooth_context_new_with_allocator(dreambooth_context **out,
     return DREAMBOOTH_OK;
 }
 
+dreambooth_context *db_context_hold(dreambooth_context *context)
+{
+    context->references++;
+    return context;
+}
+
 void dreambooth_context_free(dreambooth_context *context)
 {
-    struct db_backend_entry *entry;
-
     if (context == NULL)
         return;
+    dreambooth_context_set_log(context, NULL, NULL);
+    dreambooth_context_set_progress(context, NULL, NULL);
+    db_context_release(context);
+}
+
+void db_context_release(dreambooth_context *context)
+{
+    struct db_backend_entry *entry;
+    char *line;
+    int level;
+
+    if (--context->references > 0)
+        return;
+    while ((line = take_line(context, &level)) != NULL)
+        free_line(context, line);
+    free_line(context, context->taken);
     db_pool_free(context->pool);
     while ((entry = context->backends) != NULL) {
         context->backends = entry->next;
@@ -156,8 +228,7 @@ static struct db_subject subject_of(dreambooth_context *context,
     memory->live = atomic_load(&context->env.live_bytes);
     memory->peak = atomic_load(&context->env.peak_bytes);
     return (struct db_subject){.env = &context->env,
-                               .facts = facts,
-                               .fact_count = DB_COUNT(facts),
+                               .facts = &db_context_facts,
                                .fact_base = memory,
                                .table = &db_context_options,
                                .settings = &context->settings};
@@ -184,8 +255,25 @@ int dreambooth_context_get_integer(dreambooth_context *context,
 void dreambooth_context_set_log(dreambooth_context *context,
                                 dreambooth_log_function *log, void *user)
 {
-    context->env.log = log;
-    context->env.log_user = user;
+    context->env.log = log == NULL ? keep_line : log;
+    context->env.log_user = log == NULL ? context : user;
+}
+
+int dreambooth_context_next_log(dreambooth_context *context, int *level,
+                                const char **text)
+{
+    char *line;
+
+    if (level == NULL || text == NULL)
+        return db_check_given(&context->env, NULL,
+                              level == NULL ? "level" : "text");
+    line = take_line(context, level);
+    if (line == NULL)
+        return DREAMBOOTH_DONE;
+    free_line(context, context->taken);
+    context->taken = line;
+    *text = line;
+    return DREAMBOOTH_OK;
 }
 
 void dreambooth_context_set_progress(dreambooth_context *context,

@@ -25,19 +25,35 @@ struct db_backend_entry {
     char *name;
 };
 
+/* How many log lines a context keeps for those who ask for them. */
+#define DB_KEPT_LINES 64
+
+struct db_kept_line {
+    char *text;
+    int level;
+};
+
+/*
+ * Handles count who needs them: the caller until it frees them, and each handle
+ * that was made of them. So they may be freed in any order.
+ */
 struct dreambooth_context {
     struct db_env env;
+    int64_t references;
     struct db_context_settings settings;
     struct db_pool *pool;              /* made with the first model */
     struct db_backend_entry *backends; /* those that were added */
     int64_t models;
     dreambooth_progress_function *progress;
     void *progress_user;
-    char *text; /* what the last get_text() gave */
+    char *text;                              /* what the last get_text() gave */
+    struct db_kept_line kept[DB_KEPT_LINES]; /* a ring */
+    size_t kept_first, kept_count;
+    char *taken; /* what the last next_log() gave */
 };
 
 struct dreambooth_image {
-    struct db_env *env;
+    struct dreambooth_context *context;
     struct db_image *image;
 };
 
@@ -51,6 +67,7 @@ struct dreambooth_trainer;
 
 struct dreambooth_model {
     struct dreambooth_context *context;
+    int64_t references;
     struct db_pipeline *pipeline; /* NULL for a single file */
     struct db_device device;
     struct db_model_part *parts;
@@ -63,26 +80,45 @@ struct dreambooth_model {
 
 struct dreambooth_tokenizer {
     struct dreambooth_context *context;
+    int64_t references;
     struct db_tokenizer *tokenizer;
 };
 
 extern const struct db_option_table db_context_options;
 extern const struct db_option_table db_identifier_option_table;
 
-/* A fact: a name, and where its number lies in a struct. */
-enum db_fact_type { DB_FACT_INTEGER, DB_FACT_SIZE, DB_FACT_REAL, DB_FACT_BOOL };
+/* The type of a fact's field stands behind each. */
+enum db_fact_type {
+    DB_FACT_INTEGER, /* int64_t */
+    DB_FACT_SIZE,    /* uint64_t */
+    DB_FACT_REAL,    /* double */
+    DB_FACT_BOOL,    /* bool */
+    DB_FACT_TEXT     /* found by the handle's own code */
+};
 
+/* A fact: a name, and where its value lies in a struct. */
 struct db_fact {
     const char *name;
-    enum db_fact_type type; /* int64_t, uint64_t, double, bool */
+    enum db_fact_type type;
     size_t offset;
+    const char *unit; /* NULL: none */
+    const char *help; /* one line, no full stop */
 };
+
+struct db_fact_table {
+    const struct db_fact *rows;
+    size_t count;
+};
+
+extern const struct db_fact_table db_context_facts;
+extern const struct db_fact_table db_model_facts;
+extern const struct db_fact_table db_sampler_facts;
+extern const struct db_fact_table db_trainer_facts;
 
 /* Facts in a struct, and options in settings: what a handle can be asked. */
 struct db_subject {
     struct db_env *env;
-    const struct db_fact *facts;
-    size_t fact_count;
+    const struct db_fact_table *facts;
     const void *fact_base; /* NULL: there are no facts yet, ESTATE */
     const struct db_option_table *table;
     const void *settings;
@@ -107,6 +143,10 @@ int db_fill_prompt(struct db_env *env, const char *text, const char *identifier,
 /* The table of the backend called NAME, or NULL. */
 const dreambooth_backend *db_context_backend(
     const struct dreambooth_context *context, const char *name);
+/* One more, or one less, who needs the context. */
+struct dreambooth_context *db_context_hold(struct dreambooth_context *context);
+void db_context_release(struct dreambooth_context *context);
+struct dreambooth_model *db_model_hold(struct dreambooth_model *model);
 /* Binds DEVICE to the context's threads and chosen backend. */
 int db_context_device(struct dreambooth_context *context,
                       struct db_device *device);
@@ -114,7 +154,7 @@ void db_context_progress(struct dreambooth_context *context, const char *stage,
                          int64_t done, int64_t total);
 
 /* Wraps IMAGE, taken over also on failure. */
-int db_image_wrap(struct db_env *env, struct db_image *image,
+int db_image_wrap(struct dreambooth_context *context, struct db_image *image,
                   dreambooth_image **out);
 /* A model of PATH without parts, bound to the context's threads and kernels. */
 int db_model_new(struct dreambooth_context *context, const char *path,

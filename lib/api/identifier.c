@@ -14,12 +14,15 @@ struct identifier_settings {
 
 struct dreambooth_identifier {
     struct db_env *env;
+    dreambooth_tokenizer *from_tokenizer; /* one of the two is kept alive */
+    dreambooth_model *from_model;
     const struct db_tokenizer *tokenizer;
     const struct db_tensor *embeddings; /* [vocabulary, dimension] or NULL */
     struct identifier_settings settings;
     struct db_identifier *picked;
     size_t picked_count;
     struct db_identifier_report report;
+    char *text; /* what the last get_text() gave */
 };
 
 #define FIELD(name) offsetof(struct identifier_settings, name)
@@ -120,10 +123,16 @@ static int identifier_new(dreambooth_identifier **out, struct db_env *env,
 }
 
 int dreambooth_identifier_new(dreambooth_identifier **out,
-                              const dreambooth_tokenizer *tokenizer)
+                              dreambooth_tokenizer *tokenizer)
 {
-    return identifier_new(out, &tokenizer->context->env, tokenizer->tokenizer,
-                          NULL);
+    int status = identifier_new(out, &tokenizer->context->env,
+                                tokenizer->tokenizer, NULL);
+
+    if (status == DREAMBOOTH_OK) {
+        tokenizer->references++;
+        (*out)->from_tokenizer = tokenizer;
+    }
+    return status;
 }
 
 int dreambooth_identifier_new_for_model(dreambooth_identifier **out,
@@ -131,23 +140,29 @@ int dreambooth_identifier_new_for_model(dreambooth_identifier **out,
 {
     int status = db_model_check_whole(model);
 
-    if (status != DREAMBOOTH_OK)
-        return status;
-    return identifier_new(out, &model->context->env, model->pipeline->tokenizer,
-                          model->pipeline->text_encoder->token_embedding->data);
+    if (status == DREAMBOOTH_OK)
+        status = identifier_new(
+            out, &model->context->env, model->pipeline->tokenizer,
+            model->pipeline->text_encoder->token_embedding->data);
+    if (status == DREAMBOOTH_OK)
+        (*out)->from_model = db_model_hold(model);
+    return status;
 }
 
 void dreambooth_identifier_free(dreambooth_identifier *identifier)
 {
-    struct db_env *env;
+    struct dreambooth_identifier copy;
 
     if (identifier == NULL)
         return;
-    env = identifier->env;
-    db_identifiers_free(env, identifier->picked, identifier->picked_count);
-    db_identifier_report_release(env, &identifier->report);
-    db_options_release(env, &db_identifier_option_table, &identifier->settings);
-    db_free(env, identifier);
+    copy = *identifier;
+    db_identifiers_free(copy.env, copy.picked, copy.picked_count);
+    db_identifier_report_release(copy.env, &copy.report);
+    db_options_release(copy.env, &db_identifier_option_table, &copy.settings);
+    db_free(copy.env, copy.text);
+    db_free(copy.env, identifier);
+    dreambooth_tokenizer_free(copy.from_tokenizer);
+    dreambooth_model_free(copy.from_model);
 }
 
 int dreambooth_identifier_set(dreambooth_identifier *identifier,
@@ -162,6 +177,32 @@ int dreambooth_identifier_set_integer(dreambooth_identifier *identifier,
 {
     return db_options_set_integer(identifier->env, &db_identifier_option_table,
                                   &identifier->settings, name, value);
+}
+
+static struct db_subject subject_of(const dreambooth_identifier *identifier)
+{
+    static const struct db_fact_table no_facts = {NULL, 0};
+
+    return (struct db_subject){.env = identifier->env,
+                               .facts = &no_facts,
+                               .table = &db_identifier_option_table,
+                               .settings = &identifier->settings};
+}
+
+int dreambooth_identifier_get_text(dreambooth_identifier *identifier,
+                                   const char *name, const char **out)
+{
+    struct db_subject subject = subject_of(identifier);
+
+    return db_subject_text(&subject, name, &identifier->text, out);
+}
+
+int dreambooth_identifier_get_integer(dreambooth_identifier *identifier,
+                                      const char *name, int64_t *out)
+{
+    struct db_subject subject = subject_of(identifier);
+
+    return db_subject_integer(&subject, name, out);
 }
 
 static void fill_options(const dreambooth_identifier *identifier,

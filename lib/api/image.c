@@ -7,16 +7,17 @@
 #include "file/png.h"
 #include "file/resize.h"
 
-int db_image_wrap(struct db_env *env, struct db_image *image,
+int db_image_wrap(dreambooth_context *context, struct db_image *image,
                   dreambooth_image **out)
 {
+    struct db_env *env = &context->env;
     dreambooth_image *handle = db_alloc(env, sizeof(*handle));
 
     if (handle == NULL) {
         db_image_free(env, image);
         return env->error_status;
     }
-    handle->env = env;
+    handle->context = db_context_hold(context);
     handle->image = image;
     *out = handle;
     return DREAMBOOTH_OK;
@@ -31,7 +32,7 @@ int dreambooth_image_read(dreambooth_image **out, dreambooth_context *context,
     if (status == DREAMBOOTH_OK)
         status = db_image_read(&context->env, path, &image);
     return status != DREAMBOOTH_OK ? status
-                                   : db_image_wrap(&context->env, image, out);
+                                   : db_image_wrap(context, image, out);
 }
 
 int dreambooth_image_decode(dreambooth_image **out, dreambooth_context *context,
@@ -44,7 +45,7 @@ int dreambooth_image_decode(dreambooth_image **out, dreambooth_context *context,
         status = db_image_decode(&context->env, name != NULL ? name : "image",
                                  bytes, size, &image);
     return status != DREAMBOOTH_OK ? status
-                                   : db_image_wrap(&context->env, image, out);
+                                   : db_image_wrap(context, image, out);
 }
 
 int dreambooth_image_new(dreambooth_image **out, dreambooth_context *context,
@@ -67,15 +68,19 @@ int dreambooth_image_new(dreambooth_image **out, dreambooth_context *context,
         memcpy(image->pixels, pixels, db_image_size(image));
     else
         memset(image->pixels, 0, db_image_size(image));
-    return db_image_wrap(&context->env, image, out);
+    return db_image_wrap(context, image, out);
 }
 
 void dreambooth_image_free(dreambooth_image *image)
 {
+    dreambooth_context *context;
+
     if (image == NULL)
         return;
-    db_image_free(image->env, image->image);
-    db_free(image->env, image);
+    context = image->context;
+    db_image_free(&context->env, image->image);
+    db_free(&context->env, image);
+    db_context_release(context);
 }
 
 int dreambooth_image_width(const dreambooth_image *image)
@@ -100,18 +105,19 @@ int dreambooth_image_square(dreambooth_image **out,
     int status;
 
     if (size < 1)
-        return db_fail(image->env, DREAMBOOTH_EINVAL,
+        return db_fail(&image->context->env, DREAMBOOTH_EINVAL,
                        "a size of %d pixels is impossible", size);
-    status = db_image_resize_short_side(image->env, image->image, size,
-                                        DB_FILTER_BILINEAR, &resized);
+    status = db_image_resize_short_side(&image->context->env, image->image,
+                                        size, DB_FILTER_BILINEAR, &resized);
     if (status != DREAMBOOTH_OK)
         return status;
-    status = db_image_crop(
-        image->env, resized, db_image_center_offset(resized->width, size),
-        db_image_center_offset(resized->height, size), size, size, &square);
-    db_image_free(image->env, resized);
+    status = db_image_crop(&image->context->env, resized,
+                           db_image_center_offset(resized->width, size),
+                           db_image_center_offset(resized->height, size), size,
+                           size, &square);
+    db_image_free(&image->context->env, resized);
     return status != DREAMBOOTH_OK ? status
-                                   : db_image_wrap(image->env, square, out);
+                                   : db_image_wrap(image->context, square, out);
 }
 
 /* The smallest number of columns that makes no more rows than columns. */
@@ -147,7 +153,8 @@ int dreambooth_image_sheet(dreambooth_image **out, dreambooth_context *context,
                             columns > 0 ? columns : square_columns(count),
                             margin, &sheet);
     db_free(env, list);
-    return status != DREAMBOOTH_OK ? status : db_image_wrap(env, sheet, out);
+    return status != DREAMBOOTH_OK ? status
+                                   : db_image_wrap(context, sheet, out);
 }
 
 static int check_texts(const dreambooth_image *image, const char *const *keys,
@@ -157,13 +164,14 @@ static int check_texts(const dreambooth_image *image, const char *const *keys,
     size_t i;
 
     if (count > 0)
-        status = db_check_given(image->env, keys, "keys");
+        status = db_check_given(&image->context->env, keys, "keys");
     if (count > 0 && status == DREAMBOOTH_OK)
-        status = db_check_given(image->env, values, "values");
+        status = db_check_given(&image->context->env, values, "values");
     for (i = 0; i < count && status == DREAMBOOTH_OK; i++) {
-        status = db_check_given(image->env, keys[i], "keys[i]");
+        status = db_check_given(&image->context->env, keys[i], "keys[i]");
         if (status == DREAMBOOTH_OK)
-            status = db_check_given(image->env, values[i], "values[i]");
+            status =
+                db_check_given(&image->context->env, values[i], "values[i]");
     }
     return status;
 }
@@ -174,22 +182,23 @@ int dreambooth_image_write(const dreambooth_image *image, const char *path,
 {
     struct db_png_text *texts = NULL;
     size_t i;
-    int status = db_check_given(image->env, path, "path");
+    int status = db_check_given(&image->context->env, path, "path");
 
     if (status == DREAMBOOTH_OK)
         status = check_texts(image, keys, values, count);
     if (status != DREAMBOOTH_OK)
         return status;
     if (count > 0) {
-        texts = db_alloc_array(image->env, count, sizeof(*texts));
+        texts = db_alloc_array(&image->context->env, count, sizeof(*texts));
         if (texts == NULL)
-            return image->env->error_status;
+            return image->context->env.error_status;
     }
     for (i = 0; i < count; i++) {
         texts[i].key = keys[i];
         texts[i].value = values[i];
     }
-    status = db_png_write(image->env, path, image->image, texts, count);
-    db_free(image->env, texts);
+    status =
+        db_png_write(&image->context->env, path, image->image, texts, count);
+    db_free(&image->context->env, texts);
     return status;
 }

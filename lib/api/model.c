@@ -11,6 +11,27 @@
 #include "file/folder.h"
 #include "model/prompt.h"
 
+/* For dreambooth_fact_info(): the values are found by name, below. */
+static const struct db_fact fact_rows[] = {
+    {"path", DB_FACT_TEXT, 0, NULL, "folder or file that it was read from"},
+    {"parts", DB_FACT_INTEGER, 0, NULL, "how many parts it has"},
+    {"part.N.name", DB_FACT_TEXT, 0, NULL, "name of a part, such as unet"},
+    {"part.N.parameters", DB_FACT_INTEGER, 0, NULL, "its numbers"},
+    {"part.N.tensors", DB_FACT_INTEGER, 0, NULL, "its tensors"},
+    {"part.N.bytes", DB_FACT_INTEGER, 0, "bytes", "its size in the file"},
+    {"part.N.precision", DB_FACT_TEXT, 0, NULL,
+     "its precision in the file, as in safetensors: F32, F16 or BF16"},
+    {"size", DB_FACT_INTEGER, 0, "pixels",
+     "side of the images it was made for"},
+    {"prompt-length", DB_FACT_INTEGER, 0, "tokens",
+     "length of a prompt with start, end and padding"},
+    {"scheduler", DB_FACT_TEXT, 0, NULL, "class of its scheduler in diffusers"},
+    {"record.KEY", DB_FACT_TEXT, 0, NULL,
+     "what dreambooth.json says of its training, such as record.identifier"},
+};
+
+const struct db_fact_table db_model_facts = {fact_rows, DB_COUNT(fact_rows)};
+
 int db_model_new(dreambooth_context *context, const char *path,
                  dreambooth_model **out)
 {
@@ -26,7 +47,8 @@ int db_model_new(dreambooth_context *context, const char *path,
     model = db_alloc_zero(env, sizeof(*model));
     if (model == NULL)
         return env->error_status;
-    model->context = context;
+    model->context = db_context_hold(context);
+    model->references = 1;
     context->models++;
     model->path = db_copy_text(env, path);
     status = model->path == NULL ? env->error_status
@@ -39,22 +61,31 @@ int db_model_new(dreambooth_context *context, const char *path,
     return DREAMBOOTH_OK;
 }
 
+dreambooth_model *db_model_hold(dreambooth_model *model)
+{
+    model->references++;
+    return model;
+}
+
 void dreambooth_model_free(dreambooth_model *model)
 {
+    dreambooth_context *context;
     struct db_env *env;
     int64_t i;
 
-    if (model == NULL)
+    if (model == NULL || --model->references > 0)
         return;
-    env = &model->context->env;
+    context = model->context;
+    env = &context->env;
     for (i = 0; i < model->part_count; i++)
         db_free(env, model->parts[i].name);
     db_free(env, model->parts);
     db_pipeline_free(model->pipeline);
     db_free(env, model->path);
     db_free(env, model->text);
-    model->context->models--;
     db_free(env, model);
+    context->models--;
+    db_context_release(context);
 }
 
 int db_model_add_part(dreambooth_model *model, const char *name,
@@ -176,17 +207,13 @@ static const struct db_model_part *find_part(const dreambooth_model *model,
     return &model->parts[number];
 }
 
-int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
-                                 int64_t *out)
+static bool find_integer(const dreambooth_model *model, const char *name,
+                         int64_t *out)
 {
     const struct db_pipeline *pipeline = model->pipeline;
-    const struct db_model_part *part;
     char key[24];
-    int status = db_check_given(&model->context->env, name, "name");
+    const struct db_model_part *part = find_part(model, name, key);
 
-    if (status != DREAMBOOTH_OK)
-        return status;
-    part = find_part(model, name, key);
     if (strcmp(name, "parts") == 0)
         *out = model->part_count;
     else if (part != NULL && strcmp(key, "parameters") == 0)
@@ -200,8 +227,19 @@ int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
     else if (pipeline != NULL && strcmp(name, "prompt-length") == 0)
         *out = db_prompt_length(pipeline);
     else
-        return no_fact(model, name);
-    return DREAMBOOTH_OK;
+        return false;
+    return true;
+}
+
+int dreambooth_model_get_integer(dreambooth_model *model, const char *name,
+                                 int64_t *out)
+{
+    int status = db_check_given(&model->context->env, name, "name");
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    return find_integer(model, name, out) ? DREAMBOOTH_OK
+                                          : no_fact(model, name);
 }
 
 static const char *find_text(const dreambooth_model *model, const char *name)
@@ -225,19 +263,24 @@ static const char *find_text(const dreambooth_model *model, const char *name)
 int dreambooth_model_get_text(dreambooth_model *model, const char *name,
                               const char **out)
 {
+    struct db_env *env = &model->context->env;
     const char *found;
     char *text;
-    int status = db_check_given(&model->context->env, name, "name");
+    int64_t number;
+    int status = db_check_given(env, name, "name");
 
     if (status != DREAMBOOTH_OK)
         return status;
     found = find_text(model, name);
-    if (found == NULL)
+    if (found != NULL)
+        text = db_copy_text(env, found);
+    else if (find_integer(model, name, &number))
+        text = db_format(env, "%lld", (long long)number);
+    else
         return no_fact(model, name);
-    text = db_copy_text(&model->context->env, found);
     if (text == NULL)
-        return model->context->env.error_status;
-    db_free(&model->context->env, model->text);
+        return env->error_status;
+    db_free(env, model->text);
     model->text = text;
     *out = text;
     return DREAMBOOTH_OK;

@@ -24,9 +24,13 @@ struct dreambooth_sampler {
 };
 
 static const struct db_fact facts[] = {
-    {"step", DB_FACT_INTEGER, offsetof(struct sampler_facts, step)},
-    {"total-steps", DB_FACT_INTEGER, offsetof(struct sampler_facts, total)},
+    {"step", DB_FACT_INTEGER, offsetof(struct sampler_facts, step), NULL,
+     "calls of the UNet that were made"},
+    {"total-steps", DB_FACT_INTEGER, offsetof(struct sampler_facts, total),
+     NULL, "calls of the UNet that all images take"},
 };
+
+const struct db_fact_table db_sampler_facts = {facts, DB_COUNT(facts)};
 
 int dreambooth_sampler_new(dreambooth_sampler **out, dreambooth_model *model)
 {
@@ -39,28 +43,31 @@ int dreambooth_sampler_new(dreambooth_sampler **out, dreambooth_model *model)
     sampler = db_alloc_zero(env, sizeof(*sampler));
     if (sampler == NULL)
         return env->error_status;
-    sampler->model = model;
     sampler->env = env;
     status = db_options_init(env, &db_sampler_options, &sampler->settings);
     if (status != DREAMBOOTH_OK) {
         db_free(env, sampler);
         return status;
     }
+    sampler->model = db_model_hold(model);
     *out = sampler;
     return DREAMBOOTH_OK;
 }
 
 void dreambooth_sampler_free(dreambooth_sampler *sampler)
 {
+    dreambooth_model *model;
     struct db_env *env;
 
     if (sampler == NULL)
         return;
+    model = sampler->model;
     env = sampler->env;
     db_sampler_free(sampler->running);
     db_options_release(env, &db_sampler_options, &sampler->settings);
     db_free(env, sampler->text);
     db_free(env, sampler);
+    dreambooth_model_free(model);
 }
 
 static int check_idle(const dreambooth_sampler *sampler)
@@ -116,8 +123,7 @@ static struct db_subject subject_of(const dreambooth_sampler *sampler,
         settings = db_sampler_settings_of(sampler->running);
     }
     return (struct db_subject){.env = sampler->env,
-                               .facts = facts,
-                               .fact_count = DB_COUNT(facts),
+                               .facts = &db_sampler_facts,
                                .fact_base =
                                    sampler->running == NULL ? NULL : now,
                                .table = &db_sampler_options,
@@ -272,7 +278,7 @@ int dreambooth_sampler_image(dreambooth_sampler *sampler, int64_t index,
     if (status != DREAMBOOTH_OK)
         return status;
     memcpy(copy->pixels, image->pixels, db_image_size(image));
-    return db_image_wrap(sampler->env, copy, out);
+    return db_image_wrap(sampler->model->context, copy, out);
 }
 
 static int not_begun(const dreambooth_sampler *sampler)
@@ -291,8 +297,9 @@ int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
         db_sampler_latents(sampler->running, NULL) == NULL)
         return not_begun(sampler);
     status = db_sampler_preview(sampler->running, index, &image);
-    return status != DREAMBOOTH_OK ? status
-                                   : db_image_wrap(sampler->env, image, out);
+    return status != DREAMBOOTH_OK
+               ? status
+               : db_image_wrap(sampler->model->context, image, out);
 }
 
 int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,

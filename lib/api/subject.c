@@ -31,9 +31,9 @@ static const struct db_fact *find_fact(const struct db_subject *subject,
 {
     size_t i;
 
-    for (i = 0; i < subject->fact_count; i++)
-        if (strcmp(subject->facts[i].name, name) == 0)
-            return &subject->facts[i];
+    for (i = 0; i < subject->facts->count; i++)
+        if (strcmp(subject->facts->rows[i].name, name) == 0)
+            return &subject->facts->rows[i];
     return NULL;
 }
 

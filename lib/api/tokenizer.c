@@ -31,17 +31,22 @@ int dreambooth_tokenizer_open(dreambooth_tokenizer **out,
         db_free(env, handle);
         return status;
     }
-    handle->context = context;
+    handle->context = db_context_hold(context);
+    handle->references = 1;
     *out = handle;
     return DREAMBOOTH_OK;
 }
 
 void dreambooth_tokenizer_free(dreambooth_tokenizer *tokenizer)
 {
-    if (tokenizer == NULL)
+    dreambooth_context *context;
+
+    if (tokenizer == NULL || --tokenizer->references > 0)
         return;
+    context = tokenizer->context;
     db_tokenizer_free(tokenizer->tokenizer);
-    db_free(&tokenizer->context->env, tokenizer);
+    db_free(&context->env, tokenizer);
+    db_context_release(context);
 }
 
 static size_t length_of(const char *text, size_t length)

@@ -11,28 +11,48 @@
 #define PLAN(field) offsetof(struct db_trainer_facts, plan.field)
 
 static const struct db_fact facts[] = {
-    {"step", DB_FACT_INTEGER, REPORT(step)},
-    {"loss", DB_FACT_REAL, REPORT(loss)},
-    {"loss.instance", DB_FACT_REAL, REPORT(loss_instance)},
-    {"loss.prior", DB_FACT_REAL, REPORT(loss_prior)},
-    {"gradient-norm", DB_FACT_REAL, REPORT(gradient_norm)},
-    {"learning-rate.now", DB_FACT_REAL, REPORT(learning_rate)},
-    {"seconds", DB_FACT_REAL, REPORT(seconds)},
-    {"memory.peak", DB_FACT_SIZE, REPORT(peak_memory)},
-    {"plan.memory", DB_FACT_SIZE, PLAN(memory)},
-    {"plan.parameters", DB_FACT_SIZE, PLAN(parameters)},
-    {"plan.gradients", DB_FACT_SIZE, PLAN(gradients)},
-    {"plan.moments", DB_FACT_SIZE, PLAN(moments)},
-    {"plan.activations", DB_FACT_SIZE, PLAN(activations)},
-    {"plan.images", DB_FACT_SIZE, PLAN(images)},
-    {"plan.disk", DB_FACT_SIZE, PLAN(disk)},
-    {"plan.checkpoint", DB_FACT_SIZE, PLAN(checkpoint)},
-    {"plan.recompute", DB_FACT_BOOL, PLAN(recompute)},
+    {"step", DB_FACT_INTEGER, REPORT(step), NULL, "steps that were taken"},
+    {"loss", DB_FACT_REAL, REPORT(loss), NULL,
+     "loss of the last step: instance + prior-loss-weight x prior"},
+    {"loss.instance", DB_FACT_REAL, REPORT(loss_instance), NULL,
+     "mean square error of the noise predicted for the photos"},
+    {"loss.prior", DB_FACT_REAL, REPORT(loss_prior), NULL,
+     "the same for the class images; 0 without them"},
+    {"gradient-norm", DB_FACT_REAL, REPORT(gradient_norm), NULL,
+     "norm of the gradient over all parameters, before clipping"},
+    {"learning-rate.now", DB_FACT_REAL, REPORT(learning_rate), NULL,
+     "learning rate of the last step"},
+    {"seconds", DB_FACT_REAL, REPORT(seconds), "seconds",
+     "time that the last step took"},
+    {"memory.peak", DB_FACT_SIZE, REPORT(peak_memory), "bytes",
+     "the most memory that was in use at once"},
+    {"plan.memory", DB_FACT_SIZE, PLAN(memory), "bytes",
+     "memory that the run will take at most, with the model"},
+    {"plan.parameters", DB_FACT_SIZE, PLAN(parameters), "bytes",
+     "of it, the model's parameters"},
+    {"plan.gradients", DB_FACT_SIZE, PLAN(gradients), "bytes",
+     "of it, gradients"},
+    {"plan.moments", DB_FACT_SIZE, PLAN(moments), "bytes",
+     "of it, AdamW's two moments"},
+    {"plan.activations", DB_FACT_SIZE, PLAN(activations), "bytes",
+     "of it, what the layers keep for the backward pass"},
+    {"plan.images", DB_FACT_SIZE, PLAN(images), "bytes",
+     "of it, photos and class images"},
+    {"plan.disk", DB_FACT_SIZE, PLAN(disk), "bytes",
+     "disk that the run will fill at most"},
+    {"plan.checkpoint", DB_FACT_SIZE, PLAN(checkpoint), "bytes",
+     "of it, one checkpoint"},
+    {"plan.recompute", DB_FACT_BOOL, PLAN(recompute), NULL,
+     "whether activations will be computed again in the backward pass"},
     {"class-images.done", DB_FACT_INTEGER,
-     offsetof(struct db_trainer_facts, class_done)},
+     offsetof(struct db_trainer_facts, class_done), NULL,
+     "class images that this run has made"},
     {"class-images.missing", DB_FACT_INTEGER,
-     offsetof(struct db_trainer_facts, class_missing)},
+     offsetof(struct db_trainer_facts, class_missing), NULL,
+     "class images that this run has to make in all"},
 };
+
+const struct db_fact_table db_trainer_facts = {facts, DB_COUNT(facts)};
 
 int dreambooth_trainer_new(dreambooth_trainer **out, dreambooth_model *model)
 {
@@ -45,13 +65,13 @@ int dreambooth_trainer_new(dreambooth_trainer **out, dreambooth_model *model)
     trainer = db_alloc_zero(env, sizeof(*trainer));
     if (trainer == NULL)
         return env->error_status;
-    trainer->model = model;
     trainer->env = env;
     status = db_options_init(env, &db_trainer_options, &trainer->settings);
     if (status != DREAMBOOTH_OK) {
         db_free(env, trainer);
         return status;
     }
+    trainer->model = db_model_hold(model);
     *out = trainer;
     return DREAMBOOTH_OK;
 }
@@ -69,19 +89,22 @@ void db_trainer_forget_photos(dreambooth_trainer *trainer)
 
 void dreambooth_trainer_free(dreambooth_trainer *trainer)
 {
+    dreambooth_model *model;
     struct db_env *env;
 
     if (trainer == NULL)
         return;
+    model = trainer->model;
     env = trainer->env;
-    if (trainer->model->trainer == trainer)
-        trainer->model->trainer = NULL;
+    if (model->trainer == trainer)
+        model->trainer = NULL;
     db_class_stage_close(trainer);
     db_trainer_free(trainer->inner);
     db_trainer_forget_photos(trainer);
     db_options_release(env, &db_trainer_options, &trainer->settings);
     db_free(env, trainer->text);
     db_free(env, trainer);
+    dreambooth_model_free(model);
 }
 
 static int check_new(const dreambooth_trainer *trainer)
@@ -131,8 +154,7 @@ static struct db_subject subject_of(dreambooth_trainer *trainer)
     if (trainer->inner != NULL)
         trainer->facts.report = *db_trainer_report_of(trainer->inner);
     return (struct db_subject){.env = trainer->env,
-                               .facts = facts,
-                               .fact_count = DB_COUNT(facts),
+                               .facts = &db_trainer_facts,
                                .fact_base = &trainer->facts,
                                .table = &db_trainer_options,
                                .settings = &trainer->settings};

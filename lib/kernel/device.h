@@ -22,6 +22,9 @@ struct db_device {
 extern const dreambooth_backend db_backend_reference;
 extern const dreambooth_backend db_backend_blas;
 
+/* Name and version of the BLAS behind it, cut off at SIZE bytes. */
+void db_blas_describe(char *text, size_t size);
+
 /*
  * Fills DEVICE with TABLE, which must be complete. Neither ENV nor POOL is
  * owned. The device must not move in memory while it is in use.
