@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The subcommands, each in a file of its name. */
+/*
+ * The subcommands. Each is in a file of its name, and all that is said of it
+ * (by --help, completion and the manual) stands in its row there.
+ */
 #ifndef COMMANDS_H
 #define COMMANDS_H
 
 #include "options.h"
 
-extern const struct subcommand train_command;
-extern const struct subcommand sample_command;
-extern const struct subcommand identifier_command;
-extern const struct subcommand tokenize_command;
-extern const struct subcommand info_command;
-extern const struct subcommand init_command;
+/* In the order in which people meet them; NULL-ended. */
+extern const struct subcommand *const all_commands[];
+
+/* The subcommand called NAME, or NULL. */
+const struct subcommand *command_find(const char *name);
+/* Complains that there is none of this name, and suggests one. */
+int command_unknown(const char *name);
 
 #endif

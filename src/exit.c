@@ -2,6 +2,7 @@
 /* How the command ends: the one place that writes errors. */
 #include "exit.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -60,17 +61,15 @@ void remark(const char *kind, const char *text)
     fprintf(stderr, "dreambooth: %s: %s\n", kind, text);
 }
 
-void print_exit_codes(void)
-{
-    fputs("Exit codes:\n"
-          "  0    done\n"
-          "  1    reading or writing failed\n"
-          "  2    wrong usage: an unknown option, a value out of range\n"
-          "  3    a model or picture is missing, damaged or unsupported\n"
-          "  4    memory or disk do not suffice, or the memory limit is in the "
-          "way\n"
-          "  5    a NaN or infinity came up; checkpoints are whole\n"
-          "  130  stopped by Ctrl-C (128 and the signal's number); checkpoints "
-          "are whole\n",
-          stdout);
-}
+const struct exit_meaning exit_meanings[] = {
+    {EXIT_DONE, "done"},
+    {EXIT_IO, "reading or writing failed"},
+    {EXIT_USAGE, "wrong usage: an unknown option, a value out of range"},
+    {EXIT_INPUT, "a model or picture is missing, damaged or unsupported"},
+    {EXIT_RESOURCES,
+     "memory or disk do not suffice, or the memory limit is in the way"},
+    {EXIT_NONFINITE, "a NaN or infinity came up; checkpoints are whole"},
+    {EXIT_SIGNALLED + SIGINT,
+     "stopped by Ctrl-C (128 and the signal's number); checkpoints are whole"},
+    {0, NULL},
+};

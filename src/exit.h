@@ -28,7 +28,12 @@ int complain(int code, const char *format, ...)
 int complain_of(const dreambooth_context *context, int status);
 /* A line that is no error: "dreambooth: KIND: TEXT". */
 void remark(const char *kind, const char *text);
-/* The table of exit codes, for --help. */
-void print_exit_codes(void);
+/* What the codes mean, for --help and the manual; up to a meaning of NULL. */
+struct exit_meaning {
+    int code;
+    const char *meaning;
+};
+
+extern const struct exit_meaning exit_meanings[];
 
 #endif

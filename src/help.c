@@ -5,17 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands.h"
 #include "exit.h"
 
 #define COLUMNS 79
 #define INDENT 29
+
+/* The length of a word, or of "--out DIR", which stays together. */
+static int word_length(const char *text)
+{
+    size_t length = strcspn(text, " ");
+    const char *next = text + length + 1;
+
+    if (text[length] != '\0' && strchr("-[\"", *next) == NULL &&
+        (strncmp(text, "--", 2) == 0 || strncmp(text, "[--", 3) == 0))
+        length += 1 + strcspn(next, " ");
+    return (int)length;
+}
 
 /* Writes TEXT from column COLUMN on, wrapped at words to lines that begin at
  * column INDENTED. */
 static void print_wrapped(const char *text, int column, int indented)
 {
     while (*text != '\0') {
-        int length = (int)strcspn(text, " ");
+        int length = word_length(text);
 
         if (column > indented && column + 1 + length > COLUMNS) {
             printf("\n%*s", indented, "");
@@ -63,68 +76,97 @@ static void print_flag(const struct flag *flag)
     print_wrapped(right, INDENT, INDENT);
 }
 
-/* The flags of HANDLE, or the command's own where it is NULL. */
-static size_t print_group(const struct options *options, const char *title,
-                          const char *handle, bool all)
+/* Gives how many flags were left out. */
+static size_t print_group(const struct options *options,
+                          const struct option_group *group, bool all)
 {
     size_t i, hidden = 0, printed = 0;
 
     for (i = 0; i < options->count; i++) {
         const struct flag *flag = &options->flags[i];
-        bool own = flag->handle == NULL && handle == NULL;
 
-        if (!own && (flag->handle == NULL || handle == NULL ||
-                     strcmp(flag->handle, handle) != 0))
+        if (strcmp(flag->group, group->name) != 0)
             continue;
         if (flag->advanced && !all) {
             hidden++;
             continue;
         }
         if (printed++ == 0)
-            printf("\n%s\n", title);
+            printf("\n%s:\n", group->title);
         print_flag(flag);
     }
     return hidden;
 }
 
+/* Paragraphs, which have an empty line between them, from the first column. */
+static void print_paragraphs(const char *text)
+{
+    char paragraph[1024];
+    size_t length;
+
+    while (*text != '\0') {
+        length = strcspn(text, "\n");
+        snprintf(paragraph, sizeof(paragraph), "%.*s", (int)length, text);
+        putchar('\n');
+        print_wrapped(paragraph, 0, 0);
+        text += length;
+        text += strspn(text, "\n");
+    }
+}
+
+static void print_positionals(const struct positional *positional)
+{
+    if (positional->name == NULL)
+        return;
+    puts("\nArguments:");
+    for (; positional->name != NULL; positional++) {
+        printf("  %-*s", INDENT - 2, positional->name);
+        print_wrapped(positional->help, INDENT, INDENT);
+    }
+}
+
+static void print_exit_codes(void)
+{
+    const struct exit_meaning *row;
+
+    puts("\nExit codes:");
+    for (row = exit_meanings; row->meaning != NULL; row++)
+        printf("  %-5d%s\n", row->code, row->meaning);
+}
+
 void help_subcommand(const struct options *options, bool all)
 {
-    static const char *const titles[][2] = {
-        {"context", "Threads and memory:"},
-        {"identifier", "The picker:"},
-        {"sampler", "The picture:"},
-        {"trainer", "The training:"},
-    };
     const struct subcommand *subcommand = options->subcommand;
-    size_t i, hidden = 0;
+    const struct option_group *group;
+    size_t hidden = 0;
 
     printf("Usage: dreambooth %s", subcommand->name);
     print_wrapped(subcommand->arguments, 18 + (int)strlen(subcommand->name),
                   18);
     printf("\n%s.\nSuch as:\n  ", subcommand->summary);
     print_wrapped(subcommand->example, 2, 6);
-    for (i = sizeof(titles) / sizeof(titles[0]); i-- > 0;)
-        hidden += print_group(options, titles[i][1], titles[i][0], all);
-    print_group(options, "This command:", NULL, all);
+    print_paragraphs(subcommand->description);
+    print_positionals(subcommand->positionals);
+    for (group = option_groups; group->title != NULL; group++)
+        hidden += print_group(options, group, all);
     if (hidden > 0)
         printf("\n%zu more options for experts: dreambooth %s --help-all\n",
                hidden, subcommand->name);
-    putchar('\n');
     print_exit_codes();
 }
 
-void help_overview(const struct subcommand *commands)
+void help_overview(void)
 {
+    const struct subcommand *const *command;
+
     puts("Usage: dreambooth COMMAND [ARGUMENTS] [OPTIONS]\n\n"
          "Teaches a Stable Diffusion model a subject from a few photos, and "
          "draws it.\n\n"
          "Commands:");
-    for (; commands->name != NULL; commands++)
-        printf("  %-12s%s\n", commands->name, commands->summary);
-    puts(
-        "  help        Says more about a command: dreambooth help train\n\n"
-        "Options of all commands: --threads N, --memory-limit BYTES, "
-        "--backend NAME,\n--quiet, --verbose, --help, --help-all, --version\n");
+    for (command = all_commands; *command != NULL; command++)
+        printf("  %-12s%s\n", (*command)->name, (*command)->summary);
+    puts("\nOptions of all commands: --threads N, --memory-limit BYTES, "
+         "--backend NAME,\n--quiet, --verbose, --help, --help-all, --version");
     print_exit_codes();
 }
 
@@ -147,3 +189,42 @@ void help_first_steps(void)
         "\"dreambooth --help\" lists the commands, \"dreambooth train --help\" "
         "the options.");
 }
+
+static int run(const struct options *options)
+{
+    const struct subcommand *command;
+    struct options of_command;
+    int code;
+
+    if (options->positional_count == 0) {
+        help_overview();
+        return EXIT_DONE;
+    }
+    command = command_find(options->positionals[0]);
+    if (command == NULL)
+        return command_unknown(options->positionals[0]);
+    code = options_new(&of_command, command);
+    if (code != EXIT_DONE)
+        return code;
+    help_subcommand(&of_command, false);
+    options_free(&of_command);
+    return EXIT_DONE;
+}
+
+static const char *const handles[] = {NULL};
+static const struct positional positionals[] = {
+    {"COMMAND", "what to say more about; default: all commands", NULL, true},
+    {NULL, NULL, NULL, false},
+};
+
+const struct subcommand help_command = {
+    .name = "help",
+    .arguments = "[COMMAND]",
+    .summary = "Says more about a command",
+    .description = "\"dreambooth help train\" says what \"dreambooth train "
+                   "--help\" does.",
+    .example = "dreambooth help train",
+    .handles = handles,
+    .positionals = positionals,
+    .run = run,
+};

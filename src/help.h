@@ -7,8 +7,7 @@
 
 /* ALL: with the options for experts. */
 void help_subcommand(const struct options *options, bool all);
-/* COMMANDS end with a name of NULL. */
-void help_overview(const struct subcommand *commands);
+void help_overview(void);
 /* For those who type "dreambooth" and nothing else. */
 void help_first_steps(void);
 

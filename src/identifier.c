@@ -121,18 +121,31 @@ static int run(const struct options *options)
 }
 
 static const char *const handles[] = {"context", "identifier", NULL};
-static const char *const positionals[] = {"MODEL", NULL};
+static const struct positional positionals[] = {
+    {"MODEL",
+     "folder of a pipeline in the form of diffusers; with --no-prior or "
+     "--check, its tokenizer's folder will do",
+     NULL, false},
+    {NULL, NULL, NULL, false},
+};
 static const struct own_flag own[] = {
-    {"check", "WORD", NULL, "judge this word instead of picking some"},
+    {"check", "WORD", NULL, "judge this word instead of picking some", NULL},
     {"prior", NULL, "true",
-     "do without the model's prior: needs its tokenizer alone, and is faster"},
-    {NULL, NULL, NULL, NULL},
+     "do without the model's prior: needs its tokenizer alone, and is faster",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 const struct subcommand identifier_command = {
     .name = "identifier",
     .arguments = "MODEL [--count N] [--check WORD]",
     .summary = "Picks rare words to bind a subject to",
+    .description =
+        "Draws rare tokens from the end of the tokenizer's vocabulary and "
+        "ranks them by how weak the model's prior for them is: 0 is the "
+        "weakest, and the best to bind a subject to. With --check, judges a "
+        "word of your own: whether it is common, splits badly or means "
+        "something already.",
     .example = "dreambooth identifier MODEL --count 5 --seed 3",
     .handles = handles,
     .own = own,

@@ -113,12 +113,22 @@ static int run(const struct options *options)
 }
 
 static const char *const handles[] = {"context", NULL};
-static const char *const positionals[] = {"MODEL", NULL};
+static const struct positional positionals[] = {
+    {"MODEL",
+     "folder of a pipeline or of one of its parts, or a .safetensors file",
+     NULL, false},
+    {NULL, NULL, NULL, false},
+};
 
 const struct subcommand info_command = {
     .name = "info",
     .arguments = "MODEL",
     .summary = "Shows what is in a model's folder or .safetensors file",
+    .description =
+        "Lists the parts with their tensors, parameters, bytes and "
+        "precision; of a whole pipeline also what it was made for, and of "
+        "one that was trained here the identifier, the prompts and the "
+        "steps. Weights are not read, so that it takes no time.",
     .example = "dreambooth info my-dog",
     .handles = handles,
     .positionals = positionals,

@@ -95,20 +95,30 @@ static int run(const struct options *options)
 }
 
 static const char *const handles[] = {"context", NULL};
-static const char *const positionals[] = {"CONFIG", NULL};
+static const struct positional positionals[] = {
+    {"CONFIG", "folder of a pipeline of which only the JSON files are read",
+     NULL, false},
+    {NULL, NULL, NULL, false},
+};
 static const struct own_flag own[] = {
-    {"out", "DIR", NULL, "folder of the new model"},
+    {"out", "DIR", NULL, "folder of the new model", NULL},
     {"tokenizer", "DIR", NULL,
-     "folder with vocab.json and merges.txt; default: CONFIG's tokenizer"},
-    {"seed", "N", "0", "seed of the weights"},
-    {"precision", "KIND", "f32", "of the files: f32, f16 or bf16"},
-    {NULL, NULL, NULL, NULL},
+     "folder with vocab.json and merges.txt; default: CONFIG's tokenizer",
+     NULL},
+    {"seed", "N", "0", "seed of the weights", NULL},
+    {"precision", "KIND", "f32", "precision of the files", "f32 f16 bf16"},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 const struct subcommand init_command = {
     .name = "init",
     .arguments = "CONFIG --out DIR [--tokenizer DIR]",
     .summary = "Makes a model with random weights, to train from nothing",
+    .description =
+        "Makes a model of the shape that the configuration files describe, "
+        "with random weights as PyTorch initialises them. Such a model "
+        "draws noise: it is for tests, and for training from nothing. The "
+        "same seed gives the same model.",
     .example = "dreambooth init my-config --tokenizer my-vocabulary --seed 1 "
                "--out my-model",
     .handles = handles,

@@ -6,41 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <dreambooth/base.h>
-
 #include "commands.h"
 #include "exit.h"
 #include "help.h"
-#include "suggest.h"
-
-static const struct subcommand *find(const struct subcommand *commands,
-                                     const char *name)
-{
-    for (; commands->name != NULL; commands++)
-        if (strcmp(commands->name, name) == 0)
-            return commands;
-    return NULL;
-}
-
-static int unknown(const struct subcommand *commands, const char *name)
-{
-    struct suggestion suggestion = suggestion_for(name);
-
-    for (; commands->name != NULL; commands++)
-        suggestion_consider(&suggestion, commands->name);
-    if (suggestion.best != NULL)
-        return complain(EXIT_USAGE, "unknown command \"%s\"; did you mean %s?",
-                        name, suggestion.best);
-    return complain(EXIT_USAGE,
-                    "unknown command \"%s\"; \"dreambooth --help\" lists them",
-                    name);
-}
-
-static int print_version(void)
-{
-    printf("dreambooth %s\n", dreambooth_version());
-    return EXIT_DONE;
-}
+#include "version.h"
 
 /* After the flags are read: what was asked for. */
 static int act(const struct options *options)
@@ -52,7 +21,7 @@ static int act(const struct options *options)
         return EXIT_DONE;
     }
     if (options_yes(options, "version"))
-        return print_version();
+        return print_version(options_yes(options, "verbose"));
     code = options_check_positionals(options);
     return code != EXIT_DONE ? code : options->subcommand->run(options);
 }
@@ -71,57 +40,46 @@ static int run(const struct subcommand *command, int count, char **arguments)
     return code;
 }
 
-/* "dreambooth help train" is "dreambooth train --help". */
-static int help(const struct subcommand *commands, const char *name)
+static bool is_any(const char *argument, const char *const *names)
 {
-    static char flag[] = "--help";
-    char *arguments[] = {flag};
-    const struct subcommand *command;
+    for (; *names != NULL; names++)
+        if (strcmp(argument, *names) == 0)
+            return true;
+    return false;
+}
 
-    if (name == NULL) {
-        help_overview(commands);
+/* "dreambooth --help" and "dreambooth --version" stand for commands. */
+static int dispatch_flag(int count, char **arguments)
+{
+    static const char *const helps[] = {"--help", "-h", "--help-all", NULL};
+    static const char *const verbose[] = {"--verbose", "-v", NULL};
+
+    if (is_any(arguments[1], helps)) {
+        help_overview();
         return EXIT_DONE;
     }
-    command = find(commands, name);
-    return command == NULL ? unknown(commands, name)
-                           : run(command, 1, arguments);
+    if (strcmp(arguments[1], "--version") == 0)
+        return print_version(count > 2 && is_any(arguments[2], verbose));
+    return complain(EXIT_USAGE,
+                    "options stand behind a command, such as \"dreambooth "
+                    "train %s\"; \"dreambooth --help\" lists the commands",
+                    arguments[1]);
 }
 
 static int dispatch(int count, char **arguments)
 {
-    const struct subcommand commands[] = {
-        train_command,
-        sample_command,
-        identifier_command,
-        tokenize_command,
-        info_command,
-        init_command,
-        {0},
-    };
-    const char *name = count < 2 ? NULL : arguments[1];
     const struct subcommand *command;
 
-    if (name == NULL) {
+    if (count < 2) {
         help_first_steps();
         return EXIT_DONE;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
-        strcmp(name, "--help-all") == 0)
-        return help(commands, NULL);
-    if (strcmp(name, "--version") == 0)
-        return print_version();
-    if (strcmp(name, "help") == 0)
-        return help(commands, count < 3 ? NULL : arguments[2]);
-    command = find(commands, name);
-    if (command != NULL)
-        return run(command, count - 2, arguments + 2);
-    if (name[0] == '-')
-        return complain(EXIT_USAGE,
-                        "options stand behind a command, such as "
-                        "\"dreambooth train %s\"; \"dreambooth --help\" lists "
-                        "the commands",
-                        name);
-    return unknown(commands, name);
+    if (arguments[1][0] == '-')
+        return dispatch_flag(count, arguments);
+    command = command_find(arguments[1]);
+    if (command == NULL)
+        return command_unknown(arguments[1]);
+    return run(command, count - 2, arguments + 2);
 }
 
 int main(int argc, char **argv)

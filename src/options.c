@@ -13,12 +13,22 @@
 #include "value.h"
 
 const struct own_flag global_flags[] = {
-    {"help", NULL, NULL, "say this"},
-    {"help-all", NULL, NULL, "say this with the options for experts"},
-    {"quiet", NULL, NULL, "say nothing but warnings and errors"},
-    {"verbose", NULL, NULL, "say more"},
-    {"version", NULL, NULL, "say the version"},
-    {NULL, NULL, NULL, NULL},
+    {"help", NULL, NULL, "say this", NULL},
+    {"help-all", NULL, NULL, "say this with the options for experts", NULL},
+    {"quiet", NULL, NULL, "say nothing but warnings and errors", NULL},
+    {"verbose", NULL, NULL, "say more", NULL},
+    {"version", NULL, NULL, "say the version", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct option_group option_groups[] = {
+    {"trainer", "The training"},
+    {"sampler", "The picture"},
+    {"identifier", "The picker"},
+    {"own", "This command"},
+    {"context", "Threads and memory"},
+    {"global", "Every command"},
+    {NULL, NULL},
 };
 
 static size_t count_table(const char *handle)
@@ -51,6 +61,8 @@ static void fill_flag(struct flag *flag, const char *handle, size_t index)
                            sizeof(flag->type));
     dreambooth_option_info(handle, index, "range", flag->range,
                            sizeof(flag->range));
+    dreambooth_option_info(handle, index, "choices", flag->choices,
+                           sizeof(flag->choices));
     dreambooth_option_info(handle, index, "default", flag->default_text,
                            sizeof(flag->default_text));
     dreambooth_option_info(handle, index, "placeholder", flag->placeholder,
@@ -62,18 +74,38 @@ static void fill_flag(struct flag *flag, const char *handle, size_t index)
     dreambooth_option_info(handle, index, "advanced", advanced,
                            sizeof(advanced));
     flag->advanced = strcmp(advanced, "yes") == 0;
-    flag->handle = handle;
+    flag->group = handle;
     /* The library starts one thread unless it is told otherwise, the command
      * as many as there are processors. */
     if (strcmp(handle, "context") == 0 && strcmp(flag->name, "threads") == 0)
         snprintf(flag->default_text, sizeof(flag->default_text), "0");
 }
 
-static void fill_own(struct flag *flag, const struct own_flag *own)
+/* "f32 f16" as the library words it: "one of f32, f16". */
+static void describe_choices(const char *choices, char *range, size_t size)
+{
+    size_t length = (size_t)snprintf(range, size, "one of ");
+
+    for (; *choices != '\0' && length + 2 < size; choices++) {
+        if (*choices == ' ')
+            range[length++] = ',';
+        range[length++] = *choices;
+    }
+    range[length] = '\0';
+}
+
+static void fill_own(struct flag *flag, const char *group,
+                     const struct own_flag *own)
 {
     snprintf(flag->name, sizeof(flag->name), "%s", own->name);
     snprintf(flag->type, sizeof(flag->type), "%s",
-             own->placeholder == NULL ? "boolean" : "text");
+             own->placeholder == NULL ? "boolean"
+             : own->choices == NULL   ? "text"
+                                      : "choice");
+    if (own->choices != NULL) {
+        snprintf(flag->choices, sizeof(flag->choices), "%s", own->choices);
+        describe_choices(own->choices, flag->range, sizeof(flag->range));
+    }
     if (own->placeholder != NULL)
         snprintf(flag->placeholder, sizeof(flag->placeholder), "%s",
                  own->placeholder);
@@ -81,14 +113,16 @@ static void fill_own(struct flag *flag, const struct own_flag *own)
         snprintf(flag->default_text, sizeof(flag->default_text), "%s",
                  own->default_text);
     snprintf(flag->help, sizeof(flag->help), "%s", own->help);
+    flag->group = group;
 }
 
-static void add_own(struct options *options, const struct own_flag *own)
+static void add_own(struct options *options, const char *group,
+                    const struct own_flag *own)
 {
     size_t i, count = count_own(own);
 
     for (i = 0; i < count; i++)
-        fill_own(&options->flags[options->count++], &own[i]);
+        fill_own(&options->flags[options->count++], group, &own[i]);
 }
 
 int options_new(struct options *options, const struct subcommand *subcommand)
@@ -104,13 +138,13 @@ int options_new(struct options *options, const struct subcommand *subcommand)
     options->flags = calloc(count, sizeof(*options->flags));
     if (options->flags == NULL)
         return complain(EXIT_RESOURCES, "out of memory");
-    add_own(options, subcommand->own);
+    add_own(options, "own", subcommand->own);
     for (handle = subcommand->handles; *handle != NULL; handle++) {
         of_handle = count_table(*handle);
         for (i = 0; i < of_handle; i++)
             fill_flag(&options->flags[options->count++], *handle, i);
     }
-    add_own(options, global_flags);
+    add_own(options, "global", global_flags);
     return EXIT_DONE;
 }
 
@@ -224,7 +258,7 @@ static int parse_positional(struct options *options, const char *argument)
 {
     const struct subcommand *subcommand = options->subcommand;
 
-    if (subcommand->positionals[options->positional_count] == NULL)
+    if (subcommand->positionals[options->positional_count].name == NULL)
         return complain(EXIT_USAGE,
                         "\"%s\" is one argument too many: usage: dreambooth %s "
                         "%s (texts with blanks go into quotes)",
@@ -258,12 +292,13 @@ int options_parse(struct options *options, int count, char **arguments)
 int options_check_positionals(const struct options *options)
 {
     const struct subcommand *subcommand = options->subcommand;
-    const char *missing = subcommand->positionals[options->positional_count];
+    const struct positional *next =
+        &subcommand->positionals[options->positional_count];
 
-    if (missing == NULL)
+    if (next->name == NULL || next->optional)
         return EXIT_DONE;
     return complain(EXIT_USAGE, "%s is missing: usage: dreambooth %s %s",
-                    missing, subcommand->name, subcommand->arguments);
+                    next->name, subcommand->name, subcommand->arguments);
 }
 
 const char *options_text(const struct options *options, const char *name)
@@ -301,8 +336,7 @@ int options_apply(const struct options *options, const char *handle,
     for (i = 0; i < options->count && status == DREAMBOOTH_OK; i++) {
         const struct flag *flag = &options->flags[i];
 
-        if (flag->value != NULL && flag->handle != NULL &&
-            strcmp(flag->handle, handle) == 0)
+        if (flag->value != NULL && strcmp(flag->group, handle) == 0)
             status = set(to, flag->name, flag->value);
     }
     return status;

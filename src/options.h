@@ -16,7 +16,16 @@ struct own_flag {
     const char *name;
     const char *placeholder; /* NULL: a boolean */
     const char *default_text;
+    const char *help;    /* no full stop */
+    const char *choices; /* with blanks between; NULL: any text */
+};
+
+/* An argument without a name before it. */
+struct positional {
+    const char *name; /* for the usage line: "MODEL" */
     const char *help;
+    const char *choices; /* with blanks between; NULL: any text */
+    bool optional;
 };
 
 struct options;
@@ -24,24 +33,34 @@ struct options;
 struct subcommand {
     const char *name;
     const char *arguments;      /* for the usage line: "MODEL --prompt TEXT" */
-    const char *summary;        /* one line */
+    const char *summary;        /* one line, no full stop */
+    const char *description;    /* paragraphs with an empty line between */
     const char *example;        /* a line to try */
     const char *const *handles; /* option tables, NULL-ended */
     const struct own_flag *own; /* up to a name of NULL; may be NULL */
-    const char *const *positionals;            /* their names, NULL-ended */
+    const struct positional *positionals;      /* up to a name of NULL */
     int (*run)(const struct options *options); /* gives an exit code */
 };
 
 /* Flags that every subcommand has: help, quiet and so on. */
 extern const struct own_flag global_flags[];
 
+/* Where a flag comes from: an option table of the library, the subcommand's own
+ * flags ("own") or the global ones ("global"). In the order of --help. */
+struct option_group {
+    const char *name, *title;
+};
+
+/* Up to a title of NULL. */
+extern const struct option_group option_groups[];
+
 /* One flag, wherever it comes from. */
 struct flag {
-    char name[40], type[12], range[256], default_text[64];
+    char name[40], type[12], range[256], choices[256], default_text[64];
     char placeholder[24], unit[16], help[160];
     bool advanced;
-    const char *handle; /* whose option it is; NULL: the command's own */
-    char *value;        /* as given; NULL: not given */
+    const char *group; /* of option_groups */
+    char *value;       /* as given; NULL: not given */
 };
 
 #define POSITIONALS 4

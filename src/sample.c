@@ -239,18 +239,26 @@ static int run(const struct options *options)
 }
 
 static const char *const handles[] = {"context", "sampler", NULL};
-static const char *const positionals[] = {"MODEL", NULL};
+static const struct positional positionals[] = {
+    {"MODEL", "folder of a pipeline in the form of diffusers", NULL, false},
+    {NULL, NULL, NULL, false},
+};
 static const struct own_flag own[] = {
     {"out", "FILE", "sample.png",
-     "the picture; of several, out.png becomes out-0.png, out-1.png ..."},
-    {"sheet", NULL, NULL, "join several pictures in one file"},
-    {NULL, NULL, NULL, NULL},
+     "the picture; of several, out.png becomes out-0.png, out-1.png ...", NULL},
+    {"sheet", NULL, NULL, "join several pictures in one file", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 const struct subcommand sample_command = {
     .name = "sample",
     .arguments = "MODEL --prompt TEXT [--out FILE]",
     .summary = "Draws pictures with a model",
+    .description =
+        "Draws the prompt with the model and writes PNG files, whose text "
+        "records tell prompt, seed and settings. In the prompt, [V] stands "
+        "for the identifier of a model that was trained here. The same seed "
+        "gives the same picture, whatever the number of threads.",
     .example = "dreambooth sample MODEL --prompt \"a dog\" --steps 25 "
                "--seed 7 --out dog.png",
     .handles = handles,

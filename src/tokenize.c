@@ -90,12 +90,21 @@ static int run(const struct options *options)
 }
 
 static const char *const handles[] = {"context", NULL};
-static const char *const positionals[] = {"MODEL", "TEXT", NULL};
+static const struct positional positionals[] = {
+    {"MODEL", "folder of a pipeline, or of its tokenizer", NULL, false},
+    {"TEXT", "the prompt; in quotes, where it has blanks", NULL, false},
+    {NULL, NULL, NULL, false},
+};
 
 const struct subcommand tokenize_command = {
     .name = "tokenize",
     .arguments = "MODEL TEXT",
     .summary = "Shows the tokens of a prompt",
+    .description =
+        "Shows what the text encoder gets to see of a prompt: the ids, "
+        "their tokens as the vocabulary spells them (</w> ends a word), and "
+        "how much of the room for a prompt they take. Warns of a prompt "
+        "that would be cut.",
     .example = "dreambooth tokenize MODEL \"a photo of a sks dog\"",
     .handles = handles,
     .positionals = positionals,

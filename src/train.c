@@ -254,12 +254,18 @@ static int run_train(const struct options *options)
 }
 
 static const char *const handles[] = {"context", "trainer", NULL};
-static const char *const positionals[] = {"MODEL", NULL};
+static const struct positional positionals[] = {
+    {"MODEL",
+     "the model to start from: folder of a pipeline in the form of diffusers",
+     NULL, false},
+    {NULL, NULL, NULL, false},
+};
 static const struct own_flag own[] = {
     {"dry-run", NULL, NULL,
      "write nothing: check the input and say how much memory, disk and time "
-     "the run would take"},
-    {NULL, NULL, NULL, NULL},
+     "the run would take",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 const struct subcommand train_command = {
@@ -267,6 +273,18 @@ const struct subcommand train_command = {
     .arguments = "MODEL --instance-dir DIR --instance-prompt TEXT --out DIR "
                  "[--class-prompt TEXT]",
     .summary = "Teaches a model a subject from a few photos",
+    .description =
+        "Fine-tunes the model with DreamBooth: three to five photos of one "
+        "subject are bound to a rare word, the identifier, which [V] stands "
+        "for in prompts. With a class prompt, pictures that the model "
+        "itself draws of the class are trained on as well, so that it does "
+        "not forget what others of the class look like (prior "
+        "preservation); those that are missing are drawn first.\n\n"
+        "The result is a folder of the same form, with the record "
+        "dreambooth.json and the losses in metrics.csv. Checkpoints are "
+        "written on the way. A run that was stopped or killed goes on with "
+        "the same command and --resume, and comes to the same bits as if it "
+        "had never stopped.",
     .example = "dreambooth train MODEL --instance-dir photos --instance-prompt "
                "\"a [V] dog\" --class-prompt \"a dog\" --out my-dog",
     .handles = handles,

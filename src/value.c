@@ -79,18 +79,17 @@ static bool is_boolean(const char *value)
     return false;
 }
 
-/* RANGE is "one of a, b, c". */
 static int check_choice(const struct flag *flag, const char *value)
 {
     struct suggestion suggestion = suggestion_for(value);
-    char words[sizeof(flag->range)];
+    char words[sizeof(flag->choices)];
     char *word, *next = NULL;
 
-    if (strncmp(flag->range, "one of ", 7) != 0)
+    if (flag->choices[0] == '\0')
         return EXIT_DONE;
-    snprintf(words, sizeof(words), "%s", flag->range + 7);
-    for (word = strtok_r(words, ", ", &next); word != NULL;
-         word = strtok_r(NULL, ", ", &next)) {
+    snprintf(words, sizeof(words), "%s", flag->choices);
+    for (word = strtok_r(words, " ", &next); word != NULL;
+         word = strtok_r(NULL, " ", &next)) {
         if (strcmp(word, value) == 0)
             return EXIT_DONE;
         suggestion_consider(&suggestion, word);
