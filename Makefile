@@ -12,6 +12,10 @@ all:
 # Configuration ---------------------------------------------------------------
 
 srcdir = .
+top := $(CURDIR)
+source_dir = $(abspath $(srcdir))
+# Compilers believe it, even if it names this folder by a detour.
+export PWD := $(top)
 # These do without config.mk, and must not make one.
 goals_without = clean distclean style help
 ifneq ($(or $(MAKECMDGOALS),all),$(filter $(goals_without),$(MAKECMDGOALS)))
@@ -52,11 +56,12 @@ archive = build/libdreambooth.a
 soname = libdreambooth.so.$(SOVERSION)
 shared = build/libdreambooth.so.$(VERSION)
 command = build/dreambooth
+command_installed = build/installed/dreambooth
 
 library := $(if $(filter yes,$(ENABLE_SHARED)),build/libdreambooth.so,$(archive))
 products := $(if $(filter yes,$(ENABLE_STATIC)),$(archive)) \
     $(if $(filter yes,$(ENABLE_SHARED)),build/libdreambooth.so) \
-    $(if $(src_objects),$(command))
+    $(if $(src_objects),$(command) $(command_installed))
 
 all: $(products)
 
@@ -68,7 +73,8 @@ warnings = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 # compiler likes it.
 flags = -std=c11 $(warnings) -ffp-contract=off -MMD -MP \
     -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
-    -I$(srcdir)/include $(flags_here) $(CPPFLAGS) $(CFLAGS) $(optimise)
+    -I$(srcdir)/include $(flags_here) $(REPRODUCIBLE) $(CPPFLAGS) $(CFLAGS) \
+    $(optimise)
 
 build/lib/%.o: flags_here = -fPIC -fvisibility=hidden -DDREAMBOOTH_BUILDING \
     -DDREAMBOOTH_VERSION='"$(VERSION)"' -I$(srcdir)/lib $(DEPENDENCY_CFLAGS)
@@ -101,11 +107,11 @@ build/%.o: $(srcdir)/%.c config.mk
 $(archive): $(lib_objects)
 	$(call say,AR,$@)
 	@rm -f $@
-	$(Q)$(AR) rc $@ $^
+	$(Q)$(AR) $(AR_FLAGS) $@ $^
 
 $(shared): $(lib_objects) $(srcdir)/lib/libdreambooth.map
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \
+	$(Q)$(CC) $(REPRODUCIBLE) $(CFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \
 	    -Wl,--version-script=$(srcdir)/lib/libdreambooth.map $(LDFLAGS) \
 	    -o $@ $(lib_objects) $(DEPENDENCY_LIBS)
 
@@ -113,16 +119,38 @@ build/libdreambooth.so: $(shared)
 	@ln -sf $(<F) build/$(soname)
 	@ln -sf $(soname) $@
 
-# The command finds the library beside itself in the build tree, and in
-# ../lib once installed, whatever the prefix.
+# The command finds the library beside itself in the build tree. The one that is
+# installed looks where the library will be: from its own folder, so that the
+# prefix may be moved, and nowhere where the system looks by itself.
+system_libdirs = /lib /usr/lib /lib64 /usr/lib64 $(addprefix /usr/lib/, \
+    $(shell $(CC) -print-multiarch 2>/dev/null))
+from_command = $(if $(filter $(prefix)/bin,$(bindir)), \
+    $(patsubst $(prefix)/%,$$ORIGIN/../%,$(libdir)),$(libdir))
 ifeq ($(ENABLE_RPATH),yes)
-rpath = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+rpath_installed = $(strip \
+    $(if $(filter $(system_libdirs),$(libdir)),,$(from_command)))
 endif
+
+rpath = -Wl,-rpath,
+# With an RPATH, or without
+link_command = $(CC) $(REPRODUCIBLE) $(CFLAGS) $(LDFLAGS) -o $@ \
+    $(src_objects) $(library) $(if $(filter $(archive),$(library)), \
+        $(DEPENDENCY_LIBS),$(if $(1),$(rpath)'$(1)'))
 
 $(command): $(src_objects) $(library)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(src_objects) $(library) \
-	    $(if $(filter $(archive),$(library)),$(DEPENDENCY_LIBS),$(rpath))
+	$(Q)$(call link_command,$$ORIGIN)
+
+$(command_installed): $(src_objects) $(library) build/installed/rpath
+	$(call say,LD,$@)
+	$(Q)$(call link_command,$(rpath_installed))
+
+# Written anew when the folders are others than before.
+.PHONY: FORCE
+build/installed/rpath: FORCE
+	@mkdir -p $(@D)
+	@echo '$(rpath_installed)' | cmp -s - $@ || \
+	    echo '$(rpath_installed)' >$@
 
 # Tests, benchmark and demo see the library's inside: they link the archive.
 link_inside = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(archive) \
@@ -153,8 +181,6 @@ build/doc/demo/draw: $(demo_objects) $(library)
 
 # Tests -----------------------------------------------------------------------
 
-top := $(CURDIR)
-source_dir := $(abspath $(srcdir))
 # What the scripts under test/ and doc/demo are told.
 tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
     CXX='$(CXX)' NM='$(NM)' MAKE='$(MAKE)' CFLAGS='$(CFLAGS)' \
@@ -234,7 +260,7 @@ installed = $(addprefix $(includedir)/,$(headers:include/%=%)) \
         $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 
 install: $(products)
-	@mkdir -p $(sort $(dir $(addprefix $(DESTDIR),$(installed))))
+	@umask 022 && mkdir -p $(sort $(dir $(addprefix $(DESTDIR),$(installed))))
 	$(install_data) $(addprefix $(srcdir)/,$(headers)) \
 	    $(DESTDIR)$(includedir)/dreambooth/
 ifeq ($(ENABLE_STATIC),yes)
@@ -256,7 +282,7 @@ endif
 	    >$(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
 	@chmod 644 $(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
 ifneq ($(src_objects),)
-	$(install_program) $(command) $(DESTDIR)$(bindir)/
+	$(install_program) $(command_installed) $(DESTDIR)$(bindir)/
 endif
 	$(foreach page,$(man_pages),$(install_data) $(srcdir)/$(page) \
 	    $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/;)
