@@ -85,8 +85,6 @@ static int check_choice(const struct flag *flag, const char *value)
     char words[sizeof(flag->choices)];
     char *word, *next = NULL;
 
-    if (flag->choices[0] == '\0')
-        return EXIT_DONE;
     snprintf(words, sizeof(words), "%s", flag->choices);
     for (word = strtok_r(words, " ", &next); word != NULL;
          word = strtok_r(NULL, " ", &next)) {

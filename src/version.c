@@ -9,10 +9,19 @@
 #include "commands.h"
 #include "exit.h"
 
+static const char *const fields[] = {"backends", "blas", "cpu", "compiler",
+                                     "libraries"};
+
 int print_version(bool all)
 {
-    (void)all;
+    char text[512];
+    size_t i;
+
     printf("dreambooth %s\n", dreambooth_version());
+    for (i = 0; all && i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (dreambooth_build_info(fields[i], text, sizeof(text)) ==
+            DREAMBOOTH_OK)
+            printf("%-12s%s\n", fields[i], text);
     return EXIT_DONE;
 }
 
