@@ -63,5 +63,82 @@ case $CFLAGS in
         ;;
 esac
 
+# A release to come: 0.1 is out, 0.2 brings a function.
+check() { # WHAT COMMAND...
+    what=$1
+    shift
+    if "$@" >"$temp/log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        echo "failed: $what"
+        sed 's/^/    /' "$temp/log"
+        failed=$((failed + 1))
+    fi
+}
+
+refuses() { # PATTERN COMMAND...
+    pattern=$1
+    shift
+    ! "$@" >"$temp/refused" 2>&1 && grep -Eq -e "$pattern" "$temp/refused"
+}
+
+# The lines of a node of the map.
+node() { # NODE MAP
+    sed -n "/^DREAMBOOTH_$1 {/,/^}/p" "$2"
+}
+
+tree=$temp/tree map=$temp/tree/lib/libdreambooth.map
+mkdir -p "$tree/build-aux" "$tree/lib" "$tree/test/abi"
+cp -R "$SRC_DIR/include" "$tree/"
+cp "$SRC_DIR/configure.ac" "$tree/"
+cp "$SRC_DIR/build-aux/symbols" "$tree/build-aux/"
+write() {
+    "$tree/build-aux/symbols" --write
+}
+set_version() {
+    sed "s/^AC_INIT(.*/AC_INIT([libdreambooth], [$1])/" \
+        "$SRC_DIR/configure.ac" >"$tree/configure.ac"
+}
+: >"$map"
+: >"$tree/test/abi/releases"
+set_version 0.1.0
+check "a first map" write
+cp "$map" "$temp/first"
+echo "0.1.0 v0.1.0" >"$tree/test/abi/releases"
+check "the same after the release" write
+same "an unchanged map" "$temp/first" "$map"
+sed 's!^#include "dreambooth/end.h"!int dreambooth_later(void);\n&!' \
+    "$SRC_DIR/include/dreambooth/base.h" >"$tree/include/dreambooth/base.h"
+check "nothing is added to a release" refuses 'DREAMBOOTH_0.1 is released' write
+same "the refused map" "$temp/first" "$map"
+set_version 0.2.0
+check "a second node" write
+node 0.1 "$temp/first" >"$temp/before"
+node 0.1 "$map" >"$temp/after"
+same "the first node" "$temp/before" "$temp/after"
+printf '%s\n' 'DREAMBOOTH_0.2 {' global: '    dreambooth_later;' \
+    '} DREAMBOOTH_0.1;' >"$temp/before"
+node 0.2 "$map" >"$temp/after"
+same "the second node" "$temp/before" "$temp/after"
+cp "$map" "$temp/first"
+check "the same again" write
+same "the map written twice" "$temp/first" "$map"
+sed 's!^void dreambooth_context_free(.*!!' \
+    "$SRC_DIR/include/dreambooth/context.h" \
+    >"$tree/include/dreambooth/context.h"
+check "nothing released goes away" refuses '^    dreambooth_context_free$' write
+
+# What the linker makes of two nodes.
+sed 's/.*/int &(void) { return 0; }/' "$tree/test/symbols.txt" >"$temp/stub.c"
+# shellcheck disable=SC2086 # lists of words
+check "two nodes are linked" $CC $CFLAGS $LDFLAGS -w -shared \
+    -fPIC "-Wl,--version-script=$map" -o "$temp/stub.so" "$temp/stub.c"
+"$NM" -D --defined-only "$temp/stub.so" |
+    awk '$2 != "A" { print $3 }' >"$temp/versioned"
+check "the new name has the new version" \
+    grep -qx 'dreambooth_later@@DREAMBOOTH_0.2' "$temp/versioned"
+check "an old one the old" \
+    grep -qx 'dreambooth_version@@DREAMBOOTH_0.1' "$temp/versioned"
+
 echo "$passed passed, $failed failed"
 test $failed -eq 0
