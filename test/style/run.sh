@@ -8,7 +8,7 @@ set -u
 temp=$(mktemp -d) || exit 1
 trap 'rm -rf "$temp"' EXIT
 mkdir -p "$temp/build-aux" "$temp/lib/base" "$temp/lib/text" "$temp/lib/file" \
-    "$temp/lib/kernel" "$temp/src" "$temp/include/dreambooth"
+    "$temp/lib/kernel" "$temp/src" "$temp/include/dreambooth" "$temp/build"
 cp "$SRC_DIR/build-aux/check-style" "$SRC_DIR/build-aux/check-includes" \
     "$temp/build-aux"
 cp "$SRC_DIR/.clang-format" "$temp"
@@ -16,8 +16,8 @@ for header in base/base.h text/text.h file/file.h base/base_int.h; do
     printf '/* SPDX-License-Identifier: MIT */\n/* Why. */\n' \
         >"$temp/lib/$header"
 done
-: >"$temp/passed"
-: >"$temp/failed"
+: >"$temp/build/passed"
+: >"$temp/build/failed"
 
 # SCRIPT FILE PATTERN: the text on standard input, as FILE behind the opening,
 # must make the script print PATTERN and fail; without a pattern it must pass.
@@ -28,18 +28,18 @@ expect() {
             printf '/* SPDX-License-Identifier: MIT */\n/* Why. */\n'
         cat
     } >"$temp/$file"
-    "$temp/build-aux/$script" >"$temp/said" 2>&1
+    "$temp/build-aux/$script" >"$temp/build/said" 2>&1
     status=$?
     rm "$temp/$file"
     if test -z "$pattern" && test $status -eq 0; then
-        echo "$file" >>"$temp/passed"
+        echo "$file" >>"$temp/build/passed"
     elif test -n "$pattern" && test $status -ne 0 &&
-        grep -q "^$file:.*$pattern" "$temp/said"; then
-        echo "$file" >>"$temp/passed"
+        grep -q "^$file:.*$pattern" "$temp/build/said"; then
+        echo "$file" >>"$temp/build/passed"
     else
         echo "$script on $file: expected \"$pattern\", but it said"
-        cat "$temp/said"
-        echo "$file" >>"$temp/failed"
+        cat "$temp/build/said"
+        echo "$file" >>"$temp/build/failed"
     fi
 }
 
@@ -60,6 +60,11 @@ printf 'void x(void)\n{\n    abort();\n}\n' | style 'abort() is not'
 printf 'void *x(void)\n{\n    return stderr;\n}\n' | style 'stderr is not'
 printf '/* abort(); */\nconst char *x = "abort()";\n' | style ''
 echo 'static int x;' | style 'outlives'
+echo 'all:' | opening=no expect check-style Makefile 'no SPDX'
+printf '# SPDX-License-Identifier: MIT\nall:\n' |
+    opening=no expect check-style Makefile ''
+echo 'x = 1' | opening=no expect check-style src/x.lua 'no SPDX'
+echo '{}' | opening=no expect check-style src/x.json ''
 echo 'static const char *x[] = {"a"};' | style 'outlives'
 echo 'static const char *const x[] = {"a"};' | style ''
 {
@@ -91,5 +96,5 @@ echo '#include <dreambooth/none.h>' |
 echo 'int x(void);' | expect check-includes lib/x.c 'in no floor'
 
 # Counted in files, for the ends of pipelines are processes of their own.
-echo "$(wc -l <"$temp/passed") passed, $(wc -l <"$temp/failed") failed"
-test ! -s "$temp/failed"
+echo "$(wc -l <"$temp/build/passed") passed, $(wc -l <"$temp/build/failed") failed"
+test ! -s "$temp/build/failed"
