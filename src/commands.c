@@ -13,13 +13,16 @@ extern const struct subcommand identifier_command;
 extern const struct subcommand tokenize_command;
 extern const struct subcommand info_command;
 extern const struct subcommand init_command;
+extern const struct subcommand completion_command;
 extern const struct subcommand version_command;
 extern const struct subcommand help_command;
 
 const struct subcommand *const all_commands[] = {
-    &train_command,    &sample_command, &identifier_command,
-    &tokenize_command, &info_command,   &init_command,
-    &version_command,  &help_command,   NULL,
+    &train_command,      &sample_command,
+    &identifier_command, &tokenize_command,
+    &info_command,       &init_command,
+    &completion_command, &version_command,
+    &help_command,       NULL,
 };
 
 const struct subcommand *command_find(const char *name)

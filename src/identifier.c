@@ -54,7 +54,7 @@ static void print_picked(const dreambooth_identifier *picker, size_t index)
                                    i == 0 ? "" : " ", (int)ids[i]);
     if (prior >= 0)
         snprintf(number, sizeof(number), "%.4f", prior);
-    printf("%-12s %-18s %-7s %s\n", dreambooth_identifier_text(picker, index),
+    printf("%-12s %-18s %-7s %s\n", dreambooth_identifier_word(picker, index),
            list, number, dreambooth_identifier_explanation(picker, index));
 }
 

@@ -196,9 +196,11 @@ static int unknown(const struct options *options, const char *name,
 
 static int keep(struct flag *flag, const char *value)
 {
-    char *copy;
-    int code = value_check(flag, value);
+    char *copy, what[64];
+    int code;
 
+    snprintf(what, sizeof(what), "option --%s", flag->name);
+    code = value_check(flag, what, value);
     if (code != EXIT_DONE)
         return code;
     copy = value_copy(flag, value);
@@ -257,14 +259,18 @@ static int parse_short(struct options *options, const char *argument)
 static int parse_positional(struct options *options, const char *argument)
 {
     const struct subcommand *subcommand = options->subcommand;
+    const struct positional *next =
+        &subcommand->positionals[options->positional_count];
 
-    if (subcommand->positionals[options->positional_count].name == NULL)
+    if (next->name == NULL)
         return complain(EXIT_USAGE,
                         "\"%s\" is one argument too many: usage: dreambooth %s "
                         "%s (texts with blanks go into quotes)",
                         argument, subcommand->name, subcommand->arguments);
     options->positionals[options->positional_count++] = argument;
-    return EXIT_DONE;
+    return next->choices == NULL
+               ? EXIT_DONE
+               : value_check_choice(next->choices, next->name, argument);
 }
 
 int options_parse(struct options *options, int count, char **arguments)

@@ -25,8 +25,8 @@ struct drawing {
     dreambooth_context *context;
     dreambooth_sampler *sampler;
     const char *out;
-    int64_t count;   /* of images */
-    int64_t written; /* of them */
+    size_t count;   /* of images */
+    size_t written; /* of them */
     bool sheet;
 };
 
@@ -60,14 +60,14 @@ static int check_out(const char *path)
 
 /* out.png of several images is out-0.png, out-1.png and so on, with as many
  * digits as the last one needs. For free(). */
-static char *image_path(const struct drawing *drawing, int64_t index)
+static char *image_path(const struct drawing *drawing, size_t index)
 {
     const char *out = drawing->out;
     const char *slash = strrchr(out, '/');
     const char *dot = strrchr(slash == NULL ? out : slash, '.');
     size_t size = strlen(out) + 32;
     int stem = (int)(dot == NULL ? strlen(out) : (size_t)(dot - out));
-    int digits = snprintf(NULL, 0, "%lld", (long long)drawing->count - 1);
+    int digits = snprintf(NULL, 0, "%zu", drawing->count - 1);
     char *path = malloc(size);
 
     if (path == NULL)
@@ -75,8 +75,8 @@ static char *image_path(const struct drawing *drawing, int64_t index)
     if (drawing->count == 1)
         snprintf(path, size, "%s", out);
     else
-        snprintf(path, size, "%.*s-%0*lld%s", stem, out, digits,
-                 (long long)index, dot == NULL ? "" : dot);
+        snprintf(path, size, "%.*s-%0*zu%s", stem, out, digits, index,
+                 dot == NULL ? "" : dot);
     return path;
 }
 
@@ -123,10 +123,10 @@ static int draw(struct drawing *drawing)
 static int collect(const struct drawing *drawing, dreambooth_image **images)
 {
     int status = DREAMBOOTH_OK;
-    int64_t i;
+    size_t i;
 
     for (i = 0; i < drawing->count && status == DREAMBOOTH_OK; i++)
-        status = dreambooth_sampler_image(drawing->sampler, i, &images[i]);
+        status = dreambooth_sampler_image(&images[i], drawing->sampler, i);
     return status;
 }
 
@@ -142,19 +142,18 @@ static int write_sheet(const struct drawing *drawing)
 
     for (i = 0; i < count; i++)
         values[i] = options_text(drawing->options, keys[i]);
-    images = calloc((size_t)drawing->count, sizeof(dreambooth_image *));
+    images = calloc(drawing->count, sizeof(dreambooth_image *));
     if (images == NULL)
         return DREAMBOOTH_ENOMEM;
     status = collect(drawing, images);
     if (status == DREAMBOOTH_OK)
-        status =
-            dreambooth_image_sheet(&sheet, drawing->context, images,
-                                   (size_t)drawing->count, 0, SHEET_MARGIN);
+        status = dreambooth_image_sheet(&sheet, drawing->context, images,
+                                        drawing->count, 0, SHEET_MARGIN);
     if (status == DREAMBOOTH_OK)
         status =
             dreambooth_image_write(sheet, drawing->out, keys, values, count);
     dreambooth_image_free(sheet);
-    for (i = 0; i < (size_t)drawing->count; i++)
+    for (i = 0; i < drawing->count; i++)
         dreambooth_image_free(images[i]);
     free(images);
     return status;
@@ -169,12 +168,11 @@ static void print_result(const struct drawing *drawing, double seconds)
     progress_clear();
     format_duration(seconds, duration, sizeof(duration));
     if (drawing->sheet || drawing->count == 1)
-        printf("%s: %lld image%s in %s\n", drawing->out,
-               (long long)drawing->count, drawing->count == 1 ? "" : "s",
-               duration);
+        printf("%s: %zu image%s in %s\n", drawing->out, drawing->count,
+               drawing->count == 1 ? "" : "s", duration);
     else if (first != NULL && last != NULL)
-        printf("%s to %s: %lld images in %s\n", first, last,
-               (long long)drawing->count, duration);
+        printf("%s to %s: %zu images in %s\n", first, last, drawing->count,
+               duration);
     free(first);
     free(last);
 }
@@ -187,21 +185,23 @@ static int set_sampler(void *sampler, const char *name, const char *value)
 static int stopped(const struct drawing *drawing)
 {
     return complain(complain_code(DREAMBOOTH_ECANCELLED),
-                    "stopped; %lld of %lld images are written",
-                    (long long)drawing->written, (long long)drawing->count);
+                    "stopped; %zu of %zu images are written", drawing->written,
+                    drawing->count);
 }
 
 static int draw_all(struct drawing *drawing, dreambooth_model *model)
 {
     double start = seconds_now();
+    int64_t count = 0;
     int status = dreambooth_sampler_new(&drawing->sampler, model);
 
     if (status == DREAMBOOTH_OK)
         status = options_apply(drawing->options, "sampler", set_sampler,
                                drawing->sampler);
     if (status == DREAMBOOTH_OK)
-        status = dreambooth_sampler_get_integer(drawing->sampler, "count",
-                                                &drawing->count);
+        status =
+            dreambooth_sampler_get_integer(drawing->sampler, "count", &count);
+    drawing->count = (size_t)count;
     if (status == DREAMBOOTH_OK)
         status = draw(drawing);
     if (status == DREAMBOOTH_OK && drawing->sheet)

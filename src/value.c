@@ -11,12 +11,11 @@
 #include "exit.h"
 #include "suggest.h"
 
-static int refuse(const struct flag *flag, const char *value)
+static int refuse(const struct flag *flag, const char *what, const char *value)
 {
     bool bytes = strcmp(flag->unit, "bytes") == 0;
 
-    return complain(EXIT_USAGE, "option --%s: \"%s\" is not right; give %s",
-                    flag->name, value,
+    return complain(EXIT_USAGE, "%s: \"%s\" is not right; give %s", what, value,
                     bytes ? "a size such as 500M or 8G" : flag->range);
 }
 
@@ -79,13 +78,13 @@ static bool is_boolean(const char *value)
     return false;
 }
 
-static int check_choice(const struct flag *flag, const char *value)
+int value_check_choice(const char *choices, const char *what, const char *value)
 {
     struct suggestion suggestion = suggestion_for(value);
-    char words[sizeof(flag->choices)];
+    char words[256];
     char *word, *next = NULL;
 
-    snprintf(words, sizeof(words), "%s", flag->choices);
+    snprintf(words, sizeof(words), "%s", choices);
     for (word = strtok_r(words, " ", &next); word != NULL;
          word = strtok_r(NULL, " ", &next)) {
         if (strcmp(word, value) == 0)
@@ -93,19 +92,19 @@ static int check_choice(const struct flag *flag, const char *value)
         suggestion_consider(&suggestion, word);
     }
     if (suggestion.best != NULL)
-        return complain(EXIT_USAGE,
-                        "option --%s: \"%s\" is not known; did you mean %s?",
-                        flag->name, value, suggestion.best);
-    return refuse(flag, value);
+        return complain(EXIT_USAGE, "%s: \"%s\" is not known; did you mean %s?",
+                        what, value, suggestion.best);
+    return complain(EXIT_USAGE, "%s: \"%s\" is not known; give one of: %s",
+                    what, value, choices);
 }
 
-int value_check(const struct flag *flag, const char *value)
+int value_check(const struct flag *flag, const char *what, const char *value)
 {
     long long bytes;
     bool good = true;
 
     if (strcmp(flag->type, "choice") == 0)
-        return check_choice(flag, value);
+        return value_check_choice(flag->choices, what, value);
     if (strcmp(flag->unit, "bytes") == 0)
         good = read_bytes(value, &bytes);
     else if (strcmp(flag->type, "integer") == 0)
@@ -114,9 +113,7 @@ int value_check(const struct flag *flag, const char *value)
         good = is_number(value, false);
     else if (strcmp(flag->type, "boolean") == 0)
         good = is_boolean(value);
-    if (good)
-        return EXIT_DONE;
-    return refuse(flag, value);
+    return good ? EXIT_DONE : refuse(flag, what, value);
 }
 
 char *value_copy(const struct flag *flag, const char *value)
