@@ -63,6 +63,12 @@ products := $(if $(filter yes,$(ENABLE_STATIC)),$(archive)) \
     $(if $(filter yes,$(ENABLE_SHARED)),build/libdreambooth.so) \
     $(if $(src_objects),$(command) $(command_installed))
 
+# Completion scripts are made by the command itself, so it must run: where it was
+# cross compiled, in an EMULATOR, or not at all.
+completions := $(if $(src_objects),$(if $(EMULATOR)$(filter no,$(CROSS_COMPILING)), \
+    bash zsh fish))
+products += $(addprefix build/completion/,$(completions))
+
 all: $(products)
 
 # Compiling -------------------------------------------------------------------
@@ -144,6 +150,11 @@ $(command): $(src_objects) $(library)
 $(command_installed): $(src_objects) $(library) build/installed/rpath
 	$(call say,LD,$@)
 	$(Q)$(call link_command,$(rpath_installed))
+
+build/completion/%: $(command)
+	$(call say,MAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(EMULATOR) $(command) completion $* >$@.new && mv $@.new $@
 
 # Written anew when the folders are others than before.
 .PHONY: FORCE
@@ -250,12 +261,20 @@ install_program = install -m 755
 pc_path = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
 pc_private = $(if $(filter yes,$(ENABLE_SHARED)),.private)
 
+bashcompletiondir = $(datarootdir)/bash-completion/completions
+zshcompletiondir = $(datarootdir)/zsh/site-functions
+fishcompletiondir = $(datarootdir)/fish/vendor_completions.d
+completion_bash = $(bashcompletiondir)/dreambooth
+completion_zsh = $(zshcompletiondir)/_dreambooth
+completion_fish = $(fishcompletiondir)/dreambooth.fish
+
 installed = $(addprefix $(includedir)/,$(headers:include/%=%)) \
     $(if $(filter yes,$(ENABLE_STATIC)),$(libdir)/libdreambooth.a) \
     $(if $(filter yes,$(ENABLE_SHARED)),$(addprefix $(libdir)/, \
         libdreambooth.so.$(VERSION) $(soname) libdreambooth.so)) \
     $(pkgconfigdir)/libdreambooth.pc \
     $(if $(src_objects),$(bindir)/dreambooth) \
+    $(foreach shell,$(completions),$(completion_$(shell))) \
     $(foreach page,$(man_pages), \
         $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 
@@ -283,6 +302,10 @@ endif
 	@chmod 644 $(DESTDIR)$(pkgconfigdir)/libdreambooth.pc
 ifneq ($(src_objects),)
 	$(install_program) $(command_installed) $(DESTDIR)$(bindir)/
+	$(if $(completions),,@echo 'left out: completion scripts, since the' \
+	    'command does not run here; EMULATOR=... brings them')
+	$(foreach shell,$(completions),$(install_data) \
+	    build/completion/$(shell) $(DESTDIR)$(completion_$(shell));)
 endif
 	$(foreach page,$(man_pages),$(install_data) $(srcdir)/$(page) \
 	    $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/;)
@@ -330,7 +353,8 @@ help:
 #: make demo             the main job from end to end on drawn pictures
 #: make parity DIR=...   the reference cases of a folder
 #: make bench            timings
-#: make install          prefix=, DESTDIR= and the other usual variables
+#: make install          prefix=, DESTDIR= and the other usual variables;
+#:                       EMULATOR= runs what was cross compiled
 #: make uninstall        takes away what install put there
 #: make dist             the release tarball
 #: make distcheck        builds, tests, installs and cleans from the tarball
