@@ -316,7 +316,7 @@ uninstall:
 
 # Releasing -------------------------------------------------------------------
 
-.PHONY: dist distcheck
+.PHONY: dist distcheck reproducible
 tarball = libdreambooth-$(VERSION).tar.gz
 
 dist: $(srcdir)/configure
@@ -324,6 +324,10 @@ dist: $(srcdir)/configure
 
 distcheck: dist
 	@$(srcdir)/build-aux/check-dist libdreambooth-$(VERSION) $(tarball)
+
+reproducible: dist
+	@CC='$(CC)' $(srcdir)/build-aux/check-reproducible \
+	    libdreambooth-$(VERSION) $(tarball)
 
 # Cleaning --------------------------------------------------------------------
 
@@ -358,5 +362,7 @@ help:
 #: make uninstall        takes away what install put there
 #: make dist             the release tarball
 #: make distcheck        builds, tests, installs and cleans from the tarball
+#: make reproducible     packs, builds and installs twice, all circumstances
+#:                       different, and compares the bytes
 #: make clean distclean  removes build/; and what configure made
 #: V=1 shows the commands.
