@@ -5,74 +5,62 @@
  *
  * For a limit alone the context's option "memory-limit" is enough, and says
  * beforehand when a run will not fit.
+ *
+ *     ./allocator stable-diffusion-v1-5 1000
  */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <dreambooth/dreambooth.h>
 
-struct arena {
+struct budget {
     size_t limit, used, most;
 };
 
-/* Stands before what is given out, and keeps it aligned. */
-union head {
-    size_t size;
-    max_align_t aligned;
-};
-
-static void *resize(void *user, void *pointer, size_t size)
+/* Called in two forms: from 0 bytes to some, and from some to 0. */
+static void *resize(void *user, void *pointer, size_t old_size, size_t new_size)
 {
-    struct arena *arena = user;
-    union head *head;
+    struct budget *budget = (struct budget *)user;
 
-    if (size == 0) {
-        if (pointer == NULL)
-            return NULL;
-        head = (union head *)pointer - 1;
-        arena->used -= head->size;
-        free(head);
+    if (new_size == 0) {
+        free(pointer);
+        budget->used -= old_size;
         return NULL;
     }
-    if (size > arena->limit - arena->used)
+    if (new_size > budget->limit - budget->used)
         return NULL;
-    head = malloc(sizeof(*head) + size);
-    if (head == NULL)
+    pointer = malloc(new_size);
+    if (pointer == NULL)
         return NULL;
-    head->size = size;
-    arena->used += size;
-    if (arena->used > arena->most)
-        arena->most = arena->used;
-    return head + 1;
+    budget->used += new_size;
+    if (budget->used > budget->most)
+        budget->most = budget->used;
+    return pointer;
 }
 
 int main(int argc, char **argv)
 {
-    struct arena arena = {0, 0, 0};
+    struct budget budget = {0, 0, 0};
     dreambooth_context *context = NULL;
     dreambooth_model *model = NULL;
     int status;
 
     if (argc != 3) {
-        puts("usage: allocator MODEL MEGABYTES");
-        return 0;
+        fputs("usage: allocator MODEL MEGABYTES\n", stderr);
+        return 2;
     }
-    arena.limit = (size_t)strtoull(argv[2], NULL, 10) * 1000000;
-    status = dreambooth_context_new_with_allocator(&context, resize, &arena);
-    if (status != DREAMBOOTH_OK) {
-        fprintf(stderr, "%s\n", dreambooth_status_name(status));
-        return 1;
-    }
-    status = dreambooth_model_open(&model, context, argv[1]);
-    if (status != DREAMBOOTH_OK)
-        fprintf(stderr, "%s: %s\n", dreambooth_status_name(status),
-                dreambooth_context_error(context));
+    budget.limit = (size_t)strtoull(argv[2], NULL, 10) * 1000000;
+    status = dreambooth_context_new_with_allocator(&context, resize, &budget);
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_model_open(&model, context, argv[1]);
+    if (status == DREAMBOOTH_OK)
+        printf("%s takes %zu bytes, at most %zu while it was opened\n", argv[1],
+               budget.used, budget.most);
     else
-        printf("%s is open and takes %zu bytes, %zu at most\n", argv[1],
-               arena.used, arena.most);
+        fprintf(stderr, "allocator: %s: %s\n", dreambooth_status_name(status),
+                context ? dreambooth_context_error(context) : "no context");
     dreambooth_model_free(model);
     dreambooth_context_free(context);
-    printf("%zu bytes are left\n", arena.used);
+    printf("%zu bytes are left\n", budget.used);
     return status != DREAMBOOTH_OK;
 }

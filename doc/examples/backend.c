@@ -1,84 +1,80 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compute kernels of one's own: a backend that counts matrix products and hands
- * them on. It fills one slot; all others it inherits.
+ * them on. It fills one slot of the table and inherits all others.
+ *
+ *     ./backend my-dog "a [V] dog on the beach"
  */
 #include <stdio.h>
+#include <string.h>
 
 #include <dreambooth/backend.h>
 #include <dreambooth/dreambooth.h>
 
-/* Slots have no argument of the caller's, so this is the program's. */
-static dreambooth_backend inherited;
-static long long products;
-static double flops;
-
-static int counting_gemm(const dreambooth_kernel_host *host,
-                         const dreambooth_gemm *a)
-{
-    products++;
-    flops +=
-        2.0 * (double)a->batch * (double)a->m * (double)a->n * (double)a->k;
-    return inherited.gemm(host, a);
-}
-
-static const dreambooth_backend counting = {
-    .size = sizeof(dreambooth_backend),
-    .abi = DREAMBOOTH_BACKEND_ABI,
-    .name = "counting",
-    .gemm = counting_gemm,
+struct counts {
+    dreambooth_backend below; /* what does the work */
+    long long products;
+    double operations;
 };
 
-static int use_counting(dreambooth_context *context)
+/* Slots are called one after the other, from the thread that called the
+ * library: no lock is needed. */
+static int count_gemm(const dreambooth_kernel_host *host,
+                      const dreambooth_gemm *a)
 {
-    int status = dreambooth_context_get_backend(context, "blas", &inherited,
-                                                sizeof(inherited));
+    struct counts *counts = (struct counts *)host->user;
 
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_context_add_backend(context, &counting, "blas");
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_context_set(context, "backend", "counting");
-    return status;
+    counts->products++;
+    counts->operations +=
+        2.0 * (double)a->batch * (double)a->m * (double)a->n * (double)a->k;
+    return counts->below.gemm(host, a);
 }
 
-static int draw(dreambooth_model *model, const char *prompt)
+static int use_counting(dreambooth_context *context, struct counts *counts)
 {
-    dreambooth_sampler *sampler;
-    int status = dreambooth_sampler_new(&sampler, model);
+    dreambooth_backend counting;
 
-    if (status != DREAMBOOTH_OK)
-        return status;
-    status = dreambooth_sampler_set(sampler, "prompt", prompt);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_sampler_set_integer(sampler, "steps", 5);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_sampler_run(sampler);
-    dreambooth_sampler_free(sampler);
-    return status;
+    memset(&counting, 0, sizeof(counting)); /* NULL slots are inherited */
+    counting.size = sizeof(counting);
+    counting.abi = DREAMBOOTH_BACKEND_ABI;
+    counting.name = "counting";
+    counting.user = counts;
+    counting.gemm = count_gemm;
+    return dreambooth_context_get_backend(context, "blas", &counts->below,
+                                          sizeof(counts->below)) ||
+           dreambooth_context_add_backend(context, &counting, "blas") ||
+           dreambooth_context_set(context, "backend", "counting");
 }
 
 int main(int argc, char **argv)
 {
+    struct counts counts;
     dreambooth_context *context = NULL;
     dreambooth_model *model = NULL;
-    int status;
+    dreambooth_sampler *sampler = NULL;
+    int failed;
 
     if (argc != 3) {
-        puts("usage: backend MODEL PROMPT");
-        return 0;
+        fputs("usage: backend MODEL PROMPT\n", stderr);
+        return 2;
     }
     if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
         return 1;
-    status = use_counting(context);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_model_open(&model, context, argv[1]);
-    if (status == DREAMBOOTH_OK)
-        status = draw(model, argv[2]);
-    if (status != DREAMBOOTH_OK)
-        fprintf(stderr, "%s\n", dreambooth_context_error(context));
+    counts.products = 0;
+    counts.operations = 0;
+    failed = use_counting(context, &counts) ||
+             dreambooth_model_open(&model, context, argv[1]) ||
+             dreambooth_sampler_new(&sampler, model) ||
+             dreambooth_sampler_set(sampler, "prompt", argv[2]) ||
+             dreambooth_sampler_set_integer(sampler, "steps", 5) ||
+             dreambooth_sampler_run(sampler);
+    if (failed)
+        fprintf(stderr, "backend: %s\n", dreambooth_context_error(context));
     else
-        printf("%lld matrix products, %.3g operations\n", products, flops);
+        printf("%lld matrix products, %.3g operations\n", counts.products,
+               counts.operations);
+    dreambooth_sampler_free(sampler);
     dreambooth_model_free(model);
     dreambooth_context_free(context);
-    return status != DREAMBOOTH_OK;
+    return failed;
 }

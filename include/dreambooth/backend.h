@@ -51,6 +51,7 @@ struct dreambooth_kernel_host {
     void *(*scratch_new)(const dreambooth_kernel_host *host, size_t size);
     void (*scratch_free)(const dreambooth_kernel_host *host, void *scratch);
     void *library; /* the library's own */
+    void *user;    /* of the backend that the slot is from */
 };
 
 /*
@@ -267,7 +268,8 @@ typedef struct dreambooth_sum_squares {
 typedef struct dreambooth_backend {
     size_t size;      /* sizeof(dreambooth_backend) where it was compiled */
     uint32_t abi;     /* DREAMBOOTH_BACKEND_ABI */
-    const char *name; /* for the option "backend"; static text */
+    const char *name; /* for the option "backend"; it is copied */
+    void *user;       /* the plugin's own, given to its slots in the host */
 
     DREAMBOOTH_SLOT(gemm, dreambooth_gemm);
     DREAMBOOTH_SLOT(conv2d_forward, dreambooth_conv2d);
@@ -309,18 +311,21 @@ struct dreambooth_context;
  * Registers BACKEND with the context. It must carry its size and ABI and have a
  * name that is not taken (EINVAL). Slots that are NULL, or lie behind its size,
  * are taken from the backend called OVER ("reference", "blas" or one that was
- * added before; NULL: the context's present one). The table is copied, the
- * functions must stay. Select it with the option "backend" before models are
- * made.
+ * added before; NULL: the context's present one); slots that this library does
+ * not know are left out. The table is copied, the functions and what USER
+ * points to must stay as long as the context. Select it with the option
+ * "backend" before models are made.
  */
 int dreambooth_context_add_backend(struct dreambooth_context *context,
                                    const dreambooth_backend *backend,
                                    const char *over);
 
 /*
- * Copies the complete table of the backend called NAME to *TABLE, at most SIZE
- * bytes of it: for plugins that wrap another's kernels. ENOTFOUND if there is
- * none of that name.
+ * Copies the complete table of the backend called NAME to *TABLE, which has
+ * SIZE bytes: for plugins that wrap another's kernels. Slots that this library
+ * does not know become NULL. A slot of a table with a user must be called with
+ * a copy of the host that carries that user. ENOTFOUND if there is none of that
+ * name.
  */
 int dreambooth_context_get_backend(struct dreambooth_context *context,
                                    const char *name, dreambooth_backend *table,

@@ -7,6 +7,12 @@
  * negative DREAMBOOTH_E... for failure, and from the stepwise functions the
  * positive DREAMBOOTH_DONE once there is nothing left to do. The numbers are
  * part of the ABI; new ones are only ever added.
+ *
+ * For all functions: results are written on success only. Texts are UTF-8,
+ * names of files and folders whatever bytes the system has. A text that must be
+ * given and is NULL is EINVAL; handles, and places for results where nothing
+ * else is said, must be there. NULL is fine for all functions that free. A
+ * const handle is not a promise that several threads may use it at once.
  */
 #ifndef DREAMBOOTH_BASE_H
 #define DREAMBOOTH_BASE_H
@@ -48,7 +54,8 @@ const char *dreambooth_version(void);
  * with the core it chose), "cpu" (the architecture and those features of this
  * machine's processor that kernels may use), "compiler" or "libraries" (names
  * and versions of the others). The value is written to TEXT, at most SIZE bytes
- * with the NUL. ENOTFOUND for an unknown field. Any thread may call it.
+ * with the NUL, and never longer than 1023 bytes. ENOTFOUND for an unknown
+ * field. Any thread may call it.
  */
 int dreambooth_build_info(const char *field, char *text, size_t size);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opens the declarations of a public header; end.h closes them. They have C
- * linkage and are visible outside of the library. Between the two, headers but
+ * linkage, and are visible to other libraries whatever a program says of its
+ * own. Between the two, headers but
  * backend.h hold no preprocessor lines and no macros: that part of them is what
  * dreambooth_declarations() gives to other languages.
  *
@@ -11,6 +12,6 @@
 extern "C" {
 #endif
 
-#if defined(DREAMBOOTH_BUILDING) && defined(__GNUC__)
+#ifdef __GNUC__
 #pragma GCC visibility push(default)
 #endif

@@ -4,8 +4,19 @@
  * made in it. Make one, make models and tokenizers in it, free them, free it.
  *
  * Different contexts are independent. One context, with all that was made in
- * it, is used by one thread at a time; dreambooth_context_cancel() alone may
- * come from any thread or from a signal handler.
+ * it, is used by one thread at a time, and freeing is using: who has finalisers
+ * on other threads must hand what is to be freed over.
+ * dreambooth_context_cancel() alone may come from any thread or from a signal
+ * handler. Handles are joined with others of the same context only. The child
+ * of a fork() has no threads of the context's and must not use it.
+ *
+ * Callbacks come on the thread that called the library, never from its own.
+ * They return as functions do (no longjmp(), no exception); they may cancel and
+ * ask for facts, and must not step, set or free anything of the context.
+ *
+ * Options have names; '-' and '_' in them are the same. Setting a text to NULL
+ * unsets it, and the text of one that is not set is "". Real numbers are
+ * written with a point, in enough digits to be read back, whatever the locale.
  */
 #ifndef DREAMBOOTH_CONTEXT_H
 #define DREAMBOOTH_CONTEXT_H
@@ -20,19 +31,20 @@
 typedef struct dreambooth_context dreambooth_context;
 
 /*
- * A caller's allocator: (user, NULL, n) allocates n bytes, aligned as malloc()
- * does, or gives NULL; (user, p, 0) frees p and gives NULL. It is only called
- * with these two forms, from the thread that called the library.
+ * A caller's allocator: (user, NULL, 0, n) allocates n bytes, aligned as
+ * malloc() does, or gives NULL; (user, p, n, 0) frees the n bytes at p and
+ * gives NULL. It is only called in these two forms, from the thread that called
+ * the library.
  */
 typedef void *dreambooth_resize_function(void *user, void *pointer,
-                                         size_t size);
+                                         size_t old_size, size_t new_size);
 
 /* A line for people, without its end; level is one of enum
  * dreambooth_log_level. */
 typedef void dreambooth_log_function(void *user, int level, const char *text);
 
 /*
- * Progress of a long call: DONE of TOTAL units of STAGE, such as "class
+ * Progress of a long call: DONE of TOTAL (> 0) units of STAGE, such as "class
  * images", "training" or "sampling". Called between units, on the caller's
  * thread.
  */
@@ -57,7 +69,8 @@ int dreambooth_context_new_with_allocator(dreambooth_context **out,
                                           void *user);
 /*
  * Frees the context: at once, or with the last of the handles that were made in
- * it. Its log and progress callbacks are taken away at once. Handles keep alive
+ * it. Its log and progress callbacks are taken away at once, and nobody can ask
+ * for its last error any more. Handles keep alive
  * what they were made of, so all may be freed in any order. NULL is fine, here
  * and for all others.
  */
@@ -90,7 +103,8 @@ void dreambooth_context_set_log(dreambooth_context *context,
 /*
  * Takes the oldest line that is kept: *LEVEL is one of enum
  * dreambooth_log_level, *TEXT stays the context's and is valid until the next
- * call in it. DREAMBOOTH_DONE when there is none.
+ * call of this function. DREAMBOOTH_DONE, and nothing written, when there is
+ * none.
  */
 int dreambooth_context_next_log(dreambooth_context *context, int *level,
                                 const char **text);
@@ -120,8 +134,9 @@ const char *dreambooth_context_error(const dreambooth_context *context);
  * from 0; FIELD is "name", "type" (boolean, integer, real, text or choice),
  * "range" (in words), "choices" (with blanks between), "default",
  * "placeholder", "unit", "help" or "advanced" (yes or no). The value is written
- * to TEXT, at most SIZE bytes with the NUL; "" for one that is not there.
- * ENOTFOUND behind the last option and for unknown names; needs no context.
+ * to TEXT, at most SIZE bytes with the NUL; "" for one that is not there, and
+ * never longer than 1023 bytes. ENOTFOUND behind the last option and for
+ * unknown names; needs no context.
  */
 int dreambooth_option_info(const char *handle, size_t index, const char *field,
                            char *text, size_t size);

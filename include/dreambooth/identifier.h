@@ -14,6 +14,7 @@
 #ifndef DREAMBOOTH_IDENTIFIER_H
 #define DREAMBOOTH_IDENTIFIER_H
 
+#include "dreambooth/model.h"
 #include "dreambooth/tokenizer.h"
 
 #include "dreambooth/begin.h"
@@ -47,16 +48,16 @@ int dreambooth_identifier_get_integer(dreambooth_identifier *identifier,
 int dreambooth_identifier_pick(dreambooth_identifier *identifier);
 /* How many were picked. */
 size_t dreambooth_identifier_count(const dreambooth_identifier *identifier);
-/* Of the picked one at INDEX: the text, and one line that explains the choice.
+/* Of the picked one at INDEX: the word, and one line that explains the choice.
  * NULL behind the last. They stay the picker's until the next pick. */
-const char *dreambooth_identifier_text(const dreambooth_identifier *identifier,
+const char *dreambooth_identifier_word(const dreambooth_identifier *identifier,
                                        size_t index);
 const char *dreambooth_identifier_explanation(
     const dreambooth_identifier *identifier, size_t index);
-/* Its ids, *COUNT of them (1 to 3). */
+/* Its ids, *COUNT of them (1 to 3); NULL and 0 behind the last. */
 const int32_t *dreambooth_identifier_ids(
     const dreambooth_identifier *identifier, size_t index, size_t *count);
-/* The prior's measure, from 0; -1 without a model. */
+/* The prior's measure, from 0; -1 without a model and behind the last. */
 double dreambooth_identifier_prior(const dreambooth_identifier *identifier,
                                    size_t index);
 

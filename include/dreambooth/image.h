@@ -29,6 +29,7 @@ int dreambooth_image_new(dreambooth_image **out, dreambooth_context *context,
                          int width, int height, const unsigned char *pixels);
 void dreambooth_image_free(dreambooth_image *image);
 
+/* In pixels. */
 int dreambooth_image_width(const dreambooth_image *image);
 int dreambooth_image_height(const dreambooth_image *image);
 /* [height, width, 3]; the image's own, to be read and written until it is

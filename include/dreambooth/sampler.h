@@ -33,9 +33,9 @@ int dreambooth_sampler_set_double(dreambooth_sampler *sampler, const char *name,
                                   double value);
 /*
  * Options, and facts ("sampler" in dreambooth_fact_info()) such as "step" and
- * "total-steps" (calls of the UNet, over all images). After the first step
- * "width", "height" and "sampler" are what is really used. A text is valid
- * until the next call of this function.
+ * "total-steps" (calls of the UNet, over all images), both 0 before the first
+ * step. After the first step "width", "height" and "sampler" are what is really
+ * used. A text is valid until the next call of this function.
  */
 int dreambooth_sampler_get_text(dreambooth_sampler *sampler, const char *name,
                                 const char **out);
@@ -54,15 +54,15 @@ int dreambooth_sampler_step(dreambooth_sampler *sampler);
 int dreambooth_sampler_run(dreambooth_sampler *sampler);
 
 /* A copy of finished image INDEX, 0 to "count" - 1. ESTATE if it is not. */
-int dreambooth_sampler_image(dreambooth_sampler *sampler, int64_t index,
-                             dreambooth_image **out);
+int dreambooth_sampler_image(dreambooth_image **out,
+                             dreambooth_sampler *sampler, size_t index);
 /* What image INDEX of the present batch looks like now, noise and all: for
  * watching; it costs a decoding by the VAE. ESTATE before the first step. */
-int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
-                               dreambooth_image **out);
+int dreambooth_sampler_preview(dreambooth_image **out,
+                               dreambooth_sampler *sampler, size_t index);
 /* Writes finished image INDEX as a PNG file whose text chunks have prompt,
  * seed, settings and model. */
-int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,
+int dreambooth_sampler_write(dreambooth_sampler *sampler, size_t index,
                              const char *path);
 /*
  * The latents of the present batch, [images, channels, height, width] (the

@@ -7,7 +7,7 @@
 #ifndef DREAMBOOTH_TOKENIZER_H
 #define DREAMBOOTH_TOKENIZER_H
 
-#include "dreambooth/model.h"
+#include "dreambooth/context.h"
 
 #define DREAMBOOTH_NUL_ENDED SIZE_MAX
 

@@ -53,6 +53,13 @@ static const struct db_fact facts[] = {
 
 const struct db_fact_table db_context_facts = {facts, DB_COUNT(facts)};
 
+static void free_line(dreambooth_context *context, char *text)
+{
+    if (text != NULL)
+        context->env.resize(context->env.resize_user, text, strlen(text) + 1,
+                            0);
+}
+
 /* Keeps a line while nobody listens, in place of the oldest if need be. A line
  * for which there is no memory is lost: it must not become an error. */
 static void keep_line(void *user, int level, const char *text)
@@ -65,7 +72,7 @@ static void keep_line(void *user, int level, const char *text)
 
     if (level < DREAMBOOTH_LOG_INFO)
         return;
-    copy = env->resize(env->resize_user, NULL, size);
+    copy = env->resize(env->resize_user, NULL, 0, size);
     if (copy == NULL)
         return;
     memcpy(copy, text, size);
@@ -74,7 +81,7 @@ static void keep_line(void *user, int level, const char *text)
     if (context->kept_count < DB_KEPT_LINES) {
         context->kept_count++;
     } else {
-        env->resize(env->resize_user, line->text, 0);
+        free_line(context, line->text);
         context->kept_first = (context->kept_first + 1) % DB_KEPT_LINES;
     }
     *line = (struct db_kept_line){copy, level};
@@ -93,12 +100,6 @@ static char *take_line(dreambooth_context *context, int *level)
     return line->text;
 }
 
-static void free_line(dreambooth_context *context, char *text)
-{
-    if (text != NULL)
-        context->env.resize(context->env.resize_user, text, 0);
-}
-
 int dreambooth_context_new(dreambooth_context **out)
 {
     return dreambooth_context_new_with_allocator(out, db_standard_resize, NULL);
@@ -113,7 +114,7 @@ int dreambooth_context_new_with_allocator(dreambooth_context **out,
 
     if (out == NULL || resize == NULL)
         return DREAMBOOTH_EINVAL;
-    context = resize(user, NULL, sizeof(*context));
+    context = resize(user, NULL, 0, sizeof(*context));
     if (context == NULL)
         return DREAMBOOTH_ENOMEM;
     memset(context, 0, sizeof(*context));
@@ -125,7 +126,7 @@ int dreambooth_context_new_with_allocator(dreambooth_context **out,
     status =
         db_options_init(&context->env, &db_context_options, &context->settings);
     if (status != DREAMBOOTH_OK) {
-        resize(user, context, 0);
+        resize(user, context, sizeof(*context), 0);
         return status;
     }
     *out = context;
@@ -166,7 +167,7 @@ void db_context_release(dreambooth_context *context)
     }
     db_options_release(&context->env, &db_context_options, &context->settings);
     db_free(&context->env, context->text);
-    context->env.resize(context->env.resize_user, context, 0);
+    context->env.resize(context->env.resize_user, context, sizeof(*context), 0);
 }
 
 /* What must hold before an option can change, and what follows from it. */
@@ -196,7 +197,7 @@ int dreambooth_context_set(dreambooth_context *context, const char *name,
 
     if (status == DREAMBOOTH_OK && name != NULL &&
         strcmp(name, "backend") == 0 &&
-        (value == NULL || db_context_backend(context, value) == NULL))
+        (value == NULL || !db_context_kernels(context, value, NULL)))
         status = db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
                          "there is no backend \"%s\"; there are blas, "
                          "reference and those that the program has added",
@@ -310,6 +311,7 @@ int db_context_device(struct dreambooth_context *context,
                       struct db_device *device)
 {
     int64_t threads = context->settings.threads;
+    struct db_kernels kernels;
     int status;
 
     if (threads == 0)
@@ -320,7 +322,8 @@ int db_context_device(struct dreambooth_context *context,
         if (status != DREAMBOOTH_OK)
             return status;
     }
-    db_device_init(device, &context->env, context->pool,
-                   db_context_backend(context, context->settings.backend));
+    db_context_kernels(context, context->settings.backend, &kernels);
+    db_device_init(device, &context->env, context->pool, &kernels.table);
+    device->kernels = kernels;
     return DREAMBOOTH_OK;
 }

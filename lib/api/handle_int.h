@@ -21,7 +21,7 @@ struct db_context_settings {
 
 struct db_backend_entry {
     struct db_backend_entry *next;
-    dreambooth_backend table;
+    struct db_kernels kernels;
     char *name;
 };
 
@@ -119,7 +119,7 @@ extern const struct db_fact_table db_trainer_facts;
 struct db_subject {
     struct db_env *env;
     const struct db_fact_table *facts;
-    const void *fact_base; /* NULL: there are no facts yet, ESTATE */
+    const void *fact_base;
     const struct db_option_table *table;
     const void *settings;
 };
@@ -140,9 +140,10 @@ int db_check_given(struct db_env *env, const void *argument, const char *name);
 int db_fill_prompt(struct db_env *env, const char *text, const char *identifier,
                    char **out);
 
-/* The table of the backend called NAME, or NULL. */
-const dreambooth_backend *db_context_backend(
-    const struct dreambooth_context *context, const char *name);
+/* Copies the kernels of the backend called NAME to *OUT, which may be NULL;
+ * false if there is none. */
+bool db_context_kernels(const struct dreambooth_context *context,
+                        const char *name, struct db_kernels *out);
 /* One more, or one less, who needs the context. */
 struct dreambooth_context *db_context_hold(struct dreambooth_context *context);
 void db_context_release(struct dreambooth_context *context);

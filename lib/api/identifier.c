@@ -254,7 +254,7 @@ static const struct db_identifier *at(const dreambooth_identifier *identifier,
     return index < identifier->picked_count ? &identifier->picked[index] : NULL;
 }
 
-const char *dreambooth_identifier_text(const dreambooth_identifier *identifier,
+const char *dreambooth_identifier_word(const dreambooth_identifier *identifier,
                                        size_t index)
 {
     const struct db_identifier *picked = at(identifier, index);

@@ -117,6 +117,7 @@ static struct db_subject subject_of(const dreambooth_sampler *sampler,
 {
     const struct db_sampler_settings *settings = &sampler->settings;
 
+    *now = (struct sampler_facts){0};
     if (sampler->running != NULL) {
         now->step = db_sampler_step_number(sampler->running);
         now->total = db_sampler_step_count(sampler->running);
@@ -124,8 +125,7 @@ static struct db_subject subject_of(const dreambooth_sampler *sampler,
     }
     return (struct db_subject){.env = sampler->env,
                                .facts = &db_sampler_facts,
-                               .fact_base =
-                                   sampler->running == NULL ? NULL : now,
+                               .fact_base = now,
                                .table = &db_sampler_options,
                                .settings = settings};
 }
@@ -257,18 +257,19 @@ int dreambooth_sampler_run(dreambooth_sampler *sampler)
     return status == DREAMBOOTH_DONE ? DREAMBOOTH_OK : status;
 }
 
-static int not_finished(const dreambooth_sampler *sampler, int64_t index)
+static int not_finished(const dreambooth_sampler *sampler, size_t index)
 {
-    return db_fail(sampler->env, DREAMBOOTH_ESTATE,
-                   "image %lld is not finished", (long long)index);
+    return db_fail(sampler->env, DREAMBOOTH_ESTATE, "image %zu is not finished",
+                   index);
 }
 
-int dreambooth_sampler_image(dreambooth_sampler *sampler, int64_t index,
-                             dreambooth_image **out)
+int dreambooth_sampler_image(dreambooth_image **out,
+                             dreambooth_sampler *sampler, size_t index)
 {
     const struct db_image *image =
-        sampler->running == NULL ? NULL
-                                 : db_sampler_image(sampler->running, index);
+        sampler->running == NULL
+            ? NULL
+            : db_sampler_image(sampler->running, (int64_t)index);
     struct db_image *copy;
     int status;
 
@@ -287,8 +288,8 @@ static int not_begun(const dreambooth_sampler *sampler)
                    "there is nothing to see before the first step");
 }
 
-int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
-                               dreambooth_image **out)
+int dreambooth_sampler_preview(dreambooth_image **out,
+                               dreambooth_sampler *sampler, size_t index)
 {
     struct db_image *image;
     int status;
@@ -296,13 +297,13 @@ int dreambooth_sampler_preview(dreambooth_sampler *sampler, int64_t index,
     if (sampler->running == NULL ||
         db_sampler_latents(sampler->running, NULL) == NULL)
         return not_begun(sampler);
-    status = db_sampler_preview(sampler->running, index, &image);
+    status = db_sampler_preview(sampler->running, (int64_t)index, &image);
     return status != DREAMBOOTH_OK
                ? status
                : db_image_wrap(sampler->model->context, image, out);
 }
 
-int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,
+int dreambooth_sampler_write(dreambooth_sampler *sampler, size_t index,
                              const char *path)
 {
     int status = db_check_given(sampler->env, path, "path");
@@ -311,7 +312,7 @@ int dreambooth_sampler_write(dreambooth_sampler *sampler, int64_t index,
         return status;
     if (sampler->running == NULL)
         return not_finished(sampler, index);
-    return db_sampler_save_image(sampler->running, index, path);
+    return db_sampler_save_image(sampler->running, (int64_t)index, path);
 }
 
 int dreambooth_sampler_latents(dreambooth_sampler *sampler, int64_t shape[4],

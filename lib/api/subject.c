@@ -37,12 +37,6 @@ static const struct db_fact *find_fact(const struct db_subject *subject,
     return NULL;
 }
 
-static int no_facts(const struct db_subject *subject, const char *name)
-{
-    return db_fail(subject->env, DREAMBOOTH_ESTATE,
-                   "there is no \"%s\" yet: take a step first", name);
-}
-
 static double real_value(const struct db_subject *subject,
                          const struct db_fact *fact)
 {
@@ -78,8 +72,6 @@ int db_subject_real(const struct db_subject *subject, const char *name,
     if (fact == NULL)
         return db_options_get_real(subject->env, subject->table,
                                    subject->settings, name, out);
-    if (subject->fact_base == NULL)
-        return no_facts(subject, name);
     *out = fact->type == DB_FACT_REAL ? real_value(subject, fact)
                                       : (double)integer_value(subject, fact);
     return DREAMBOOTH_OK;
@@ -97,8 +89,6 @@ int db_subject_integer(const struct db_subject *subject, const char *name,
     if (fact == NULL)
         return db_options_get_integer(subject->env, subject->table,
                                       subject->settings, name, out);
-    if (subject->fact_base == NULL)
-        return no_facts(subject, name);
     if (fact->type == DB_FACT_REAL)
         return db_fail(subject->env, DREAMBOOTH_EINVAL,
                        "\"%s\" is a real number, not an integer", name);
@@ -111,7 +101,7 @@ static int make_text(const struct db_subject *subject, const char *name,
                      char **out)
 {
     const struct db_fact *fact = find_fact(subject, name);
-    char *text = NULL;
+    char digits[DB_REAL_TEXT], *text = NULL;
     int status;
 
     if (fact == NULL) {
@@ -121,10 +111,12 @@ static int make_text(const struct db_subject *subject, const char *name,
             return status;
         if (text == NULL)
             text = db_copy_text(subject->env, "");
-    } else if (subject->fact_base == NULL) {
-        return no_facts(subject, name);
     } else if (fact->type == DB_FACT_REAL) {
-        text = db_format(subject->env, "%.10g", real_value(subject, fact));
+        db_real_text(real_value(subject, fact), digits);
+        text = db_copy_text(subject->env, digits);
+    } else if (fact->type == DB_FACT_BOOL) {
+        text = db_copy_text(subject->env,
+                            integer_value(subject, fact) ? "true" : "false");
     } else {
         text = db_format(subject->env, "%lld",
                          (long long)integer_value(subject, fact));

@@ -19,14 +19,16 @@ struct block {
     size_t size; /* what the caller asked for */
 };
 
-void *db_standard_resize(void *user, void *pointer, size_t size)
+void *db_standard_resize(void *user, void *pointer, size_t old_size,
+                         size_t new_size)
 {
     (void)user;
-    if (size == 0) {
+    (void)old_size;
+    if (new_size == 0) {
         free(pointer);
         return NULL;
     }
-    return realloc(pointer, size);
+    return realloc(pointer, new_size);
 }
 
 void db_env_init(struct db_env *env)
@@ -113,6 +115,9 @@ int db_check_cancelled(struct db_env *env)
     return db_fail(env, DREAMBOOTH_ECANCELLED, "cancelled by the caller");
 }
 
+/* What a block takes beside what the caller asked for. */
+static const size_t overhead = sizeof(struct block) + ALIGNMENT;
+
 static struct block *block_of(void *pointer)
 {
     return (struct block *)pointer - 1;
@@ -140,7 +145,6 @@ static bool reserve(struct db_env *env, size_t size)
 
 void *db_alloc(struct db_env *env, size_t size)
 {
-    const size_t overhead = sizeof(struct block) + ALIGNMENT;
     struct block *block;
     uintptr_t address;
     void *start;
@@ -152,7 +156,7 @@ void *db_alloc(struct db_env *env, size_t size)
     }
     if (!reserve(env, size))
         return NULL;
-    start = env->resize(env->resize_user, NULL, size + overhead);
+    start = env->resize(env->resize_user, NULL, 0, size + overhead);
     if (start == NULL) {
         atomic_fetch_sub(&env->live_bytes, size);
         db_fail(env, DREAMBOOTH_ENOMEM, "out of memory: %zu bytes wanted",
@@ -208,7 +212,7 @@ void db_free(struct db_env *env, void *pointer)
         return;
     block = block_of(pointer);
     atomic_fetch_sub(&env->live_bytes, block->size);
-    env->resize(env->resize_user, block->start, 0);
+    env->resize(env->resize_user, block->start, block->size + overhead, 0);
 }
 
 char *db_copy_bytes(struct db_env *env, const char *bytes, size_t length)

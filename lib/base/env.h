@@ -30,9 +30,10 @@
 
 enum db_log_level { DB_LOG_DEBUG, DB_LOG_INFO, DB_LOG_WARNING };
 
-/* The caller's allocator: resize(user, NULL, n) allocates, (user, p, 0) frees
- * and returns NULL. */
-typedef void *db_resize_function(void *user, void *pointer, size_t size);
+/* The caller's allocator: (user, NULL, 0, n) allocates n bytes, (user, p, n, 0)
+ * frees those n bytes and returns NULL. */
+typedef void *db_resize_function(void *user, void *pointer, size_t old_size,
+                                 size_t new_size);
 typedef void db_log_function(void *user, int level, const char *text);
 
 struct db_env {
@@ -52,7 +53,8 @@ struct db_env {
 };
 
 /* realloc() and free() in that form. */
-void *db_standard_resize(void *user, void *pointer, size_t size);
+void *db_standard_resize(void *user, void *pointer, size_t old_size,
+                         size_t new_size);
 
 void db_env_init(struct db_env *env);
 

@@ -495,8 +495,6 @@ int db_options_get_integer(struct db_env *env,
         *out = value.boolean;
     else if (option->type == DB_OPTION_INTEGER)
         *out = value.integer;
-    else if (option->type == DB_OPTION_CHOICE)
-        *out = value.choice;
     else
         return db_fail(env, DREAMBOOTH_EINVAL,
                        "option \"%s\" is no whole number; get it as %s", name,

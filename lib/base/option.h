@@ -94,7 +94,7 @@ int db_options_set_real(struct db_env *env, const struct db_option_table *table,
  * Get one option. get_text() takes every type and gives what db_options_set()
  * would read as the same value, in fresh memory that the caller frees with
  * db_free(), or NULL for a text that is not set. get_integer() takes booleans
- * and integers and gives a choice's index; get_real() takes these and reals.
+ * and integers; get_real() takes these and reals.
  */
 int db_options_get_text(struct db_env *env, const struct db_option_table *table,
                         const void *settings, const char *name, char **out);

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define FIRST_SLOT offsetof(dreambooth_backend, gemm)
-
 typedef void any_function(void);
 
 static void host_parallel(const dreambooth_kernel_host *host, int64_t count,
@@ -39,9 +37,10 @@ static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
 void db_device_init(struct db_device *device, struct db_env *env,
                     struct db_pool *pool, const dreambooth_backend *table)
 {
+    memset(device, 0, sizeof(*device));
     device->env = env;
     device->pool = pool;
-    device->table = *table;
+    device->kernels.table = *table;
     device->host.size = sizeof(device->host);
     device->host.abi = DREAMBOOTH_BACKEND_ABI;
     device->host.threads = db_pool_threads(pool);
@@ -53,11 +52,11 @@ void db_device_init(struct db_device *device, struct db_env *env,
 
 static int check_head(struct db_env *env, const dreambooth_backend *table)
 {
-    if (table->size < FIRST_SLOT)
+    if (table->size < DB_FIRST_SLOT)
         return db_fail(env, DREAMBOOTH_EINVAL,
                        "the backend's size is %zu, less than the head of "
                        "dreambooth_backend (%zu); set size to sizeof(*table)",
-                       table->size, FIRST_SLOT);
+                       table->size, DB_FIRST_SLOT);
     if (table->abi != DREAMBOOTH_BACKEND_ABI)
         return db_fail(env, DREAMBOOTH_EINVAL,
                        "the backend's ABI number is %lu, this library has %d; "
@@ -69,27 +68,36 @@ static int check_head(struct db_env *env, const dreambooth_backend *table)
 }
 
 int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
-                     const dreambooth_backend *base, dreambooth_backend *merged)
+                     struct db_kernels *kernels)
 {
-    dreambooth_backend result = *base;
     any_function *slot;
-    size_t at;
+    size_t i, at;
     int status = check_head(env, table);
 
     if (status != DREAMBOOTH_OK)
         return status;
-    result.size = sizeof(result);
-    result.abi = DREAMBOOTH_BACKEND_ABI;
-    result.name = table->name;
-    for (at = FIRST_SLOT; at + sizeof(slot) <= sizeof(result) &&
-                          at + sizeof(slot) <= table->size;
-         at += sizeof(slot)) {
+    kernels->table.size = sizeof(kernels->table);
+    kernels->table.abi = DREAMBOOTH_BACKEND_ABI;
+    kernels->table.name = table->name;
+    kernels->table.user = table->user;
+    for (i = 0; i < DB_SLOTS; i++) {
+        at = DB_FIRST_SLOT + i * sizeof(slot);
+        if (at + sizeof(slot) > table->size)
+            break;
         memcpy(&slot, (const char *)table + at, sizeof(slot));
-        if (slot != NULL)
-            memcpy((char *)&result + at, &slot, sizeof(slot));
+        if (slot == NULL)
+            continue;
+        memcpy((char *)&kernels->table + at, &slot, sizeof(slot));
+        kernels->users[i] = table->user;
     }
-    *merged = result;
     return DREAMBOOTH_OK;
+}
+
+const dreambooth_kernel_host *db_device_host(struct db_device *device,
+                                             size_t index)
+{
+    device->host.user = device->kernels.users[index];
+    return &device->host;
 }
 
 int db_device_check(struct db_device *device, const char *slot, int status)
@@ -106,7 +114,7 @@ int db_device_check(struct db_device *device, const char *slot, int status)
         return db_fail(env, DREAMBOOTH_EINTERNAL,
                        "kernel %s of backend %s returned %d, which is no "
                        "status",
-                       slot, device->table.name, status);
+                       slot, device->kernels.table.name, status);
     return db_fail(env, status, "kernel %s of backend %s failed with status %d",
-                   slot, device->table.name, status);
+                   slot, device->kernels.table.name, status);
 }

@@ -11,10 +11,23 @@
 #include "base/pool.h"
 #include "dreambooth/backend.h"
 
+#define DB_FIRST_SLOT offsetof(dreambooth_backend, gemm)
+#define DB_SLOT_SIZE sizeof(void (*)(void))
+#define DB_SLOT_INDEX(slot)                                                    \
+    ((offsetof(dreambooth_backend, slot) - DB_FIRST_SLOT) / DB_SLOT_SIZE)
+#define DB_SLOTS ((sizeof(dreambooth_backend) - DB_FIRST_SLOT) / DB_SLOT_SIZE)
+
+/* A table with every slot filled, and the user of the backend that each slot
+ * was taken from. */
+struct db_kernels {
+    dreambooth_backend table;
+    void *users[DB_SLOTS];
+};
+
 struct db_device {
     struct db_env *env;
     struct db_pool *pool;
-    dreambooth_backend table; /* every slot filled */
+    struct db_kernels kernels;
     dreambooth_kernel_host host;
 };
 
@@ -33,19 +46,24 @@ void db_device_init(struct db_device *device, struct db_env *env,
                     struct db_pool *pool, const dreambooth_backend *table);
 
 /*
- * Checks a third party's table and merges it over BASE into *MERGED.
+ * Checks a third party's table and lays it over the complete KERNELS.
  * EINVAL when its size, ABI number or name is missing.
  */
 int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
-                     const dreambooth_backend *base,
-                     dreambooth_backend *merged);
+                     struct db_kernels *kernels);
+
+/* What the slot at INDEX is given as its host. */
+const dreambooth_kernel_host *db_device_host(struct db_device *device,
+                                             size_t index);
 
 /* Sets an error that names the slot when STATUS is not OK and none is set. */
 int db_device_check(struct db_device *device, const char *slot, int status);
 
 /* db_run(device, gemm, &arguments): run a slot and hand up its status. */
 #define db_run(device, slot, arguments)                                        \
-    db_device_check((device), #slot,                                           \
-                    (device)->table.slot(&(device)->host, (arguments)))
+    db_device_check(                                                           \
+        (device), #slot,                                                       \
+        (device)->kernels.table.slot(                                          \
+            db_device_host((device), DB_SLOT_INDEX(slot)), (arguments)))
 
 #endif

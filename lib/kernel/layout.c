@@ -44,7 +44,7 @@ struct probe {
     AT(backend, field,                                                         \
        int (*)(const dreambooth_kernel_host *,                                 \
                const dreambooth_##arguments *),                                \
-       24 + 8 * (number), 12 + 4 * (number), 12 + 4 * (number))
+       32 + 8 * (number), 16 + 4 * (number), 16 + 4 * (number))
 
 _Static_assert(DREAMBOOTH_BACKEND_ABI == 1, "a table like this for each ABI");
 
@@ -63,7 +63,8 @@ AT(kernel_host, scratch_free,
    void (*)(const dreambooth_kernel_host *, void *),
    32, 20, 20);
 AT(kernel_host, library, void *, 40, 24, 24);
-SIZE(kernel_host, 48, 28, 28);
+AT(kernel_host, user, void *, 48, 28, 28);
+SIZE(kernel_host, 56, 32, 32);
 
 AT(gemm, batch, int64_t, 0, 0, 0);
 AT(gemm, m, int64_t, 8, 8, 8);
@@ -264,6 +265,7 @@ SIZE(sum_squares, 24, 16, 16);
 AT(backend, size, size_t, 0, 0, 0);
 AT(backend, abi, uint32_t, 8, 4, 4);
 AT(backend, name, const char *, 16, 8, 8);
+AT(backend, user, void *, 24, 12, 12);
 SLOT(0, gemm, gemm);
 SLOT(1, conv2d_forward, conv2d);
 SLOT(2, conv2d_backward_data, conv2d);
@@ -294,6 +296,6 @@ SLOT(26, mse_forward, mse);
 SLOT(27, mse_backward, mse);
 SLOT(28, adamw, adamw);
 SLOT(29, sum_squares, sum_squares);
-SIZE(backend, 264, 132, 132);
+SIZE(backend, 272, 136, 136);
 
 /* clang-format on */

@@ -565,7 +565,7 @@ static void print_head(const struct bench *bench)
         core = openblas_get_corename();
 #endif
     printf("Backend %s, threads %d, BLAS core %s.\n\n",
-           bench->device.table.name, db_pool_threads(bench->device.pool), core);
+           bench->device.kernels.table.name, db_pool_threads(bench->device.pool), core);
     printf("| %-36s | %8s | %8s | %7s | %5s | %5s |\n", "kernel", "ms",
            "best ms", "GFLOP/s", "share", "GB/s");
     printf("|%.38s|---------:|---------:|--------:|------:|------:|\n",

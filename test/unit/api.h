@@ -231,7 +231,7 @@ static inline dreambooth_image *api_draw(dreambooth_model *model,
     dreambooth_image *image = NULL;
 
     api_ok(dreambooth_sampler_run(sampler));
-    api_ok(dreambooth_sampler_image(sampler, 0, &image));
+    api_ok(dreambooth_sampler_image(&image, sampler, 0));
     dreambooth_sampler_free(sampler);
     return image;
 }

@@ -105,6 +105,197 @@ START_TEST(test_option_info)
 }
 END_TEST
 
+START_TEST(test_choices)
+{
+    char text[512];
+    size_t i = 0;
+
+    while (dreambooth_option_info("sampler", i, "name", text, sizeof(text)) ==
+               DREAMBOOTH_OK &&
+           strcmp(text, "sampler") != 0)
+        i++;
+    ck_assert_int_eq(
+        dreambooth_option_info("sampler", i, "choices", text, sizeof(text)),
+        DREAMBOOTH_OK);
+    ck_assert_ptr_nonnull(strstr(text, "ddpm ddim"));
+    ck_assert_int_eq(
+        dreambooth_option_info("sampler", 0, "choices", text, sizeof(text)),
+        DREAMBOOTH_OK);
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
+/* Every fact of every handle is told, and can be asked for. */
+START_TEST(test_fact_info)
+{
+    dreambooth_model *model = api_model(api_context);
+    dreambooth_sampler *sampler = api_sampler(model, NULL);
+    dreambooth_trainer *trainer = NULL;
+    char name[80], text[256];
+    const char *value;
+    size_t i;
+
+    api_ok(dreambooth_trainer_new(&trainer, model));
+    for (i = 0; dreambooth_fact_info("trainer", i, "name", name,
+                                     sizeof(name)) == DREAMBOOTH_OK;
+         i++) {
+        api_ok(dreambooth_trainer_get_text(trainer, name, &value));
+        api_ok(dreambooth_fact_info("trainer", i, "help", text, sizeof(text)));
+        ck_assert_uint_gt(strlen(text), 5);
+        api_ok(dreambooth_fact_info("trainer", i, "type", text, sizeof(text)));
+        api_ok(dreambooth_fact_info("trainer", i, "unit", text, sizeof(text)));
+    }
+    ck_assert_uint_ge(i, 19);
+    for (i = 0; dreambooth_fact_info("sampler", i, "name", name,
+                                     sizeof(name)) == DREAMBOOTH_OK;
+         i++)
+        api_ok(dreambooth_sampler_get_text(sampler, name, &value));
+    ck_assert_uint_eq(i, 2);
+    for (i = 0; dreambooth_fact_info("model", i, "name", name, sizeof(name)) ==
+                DREAMBOOTH_OK;
+         i++) {
+        if (strncmp(name, "part.N", 6) == 0)
+            name[5] = '1';
+        if (strcmp(name, "record.KEY") != 0)
+            api_ok(dreambooth_model_get_text(model, name, &value));
+    }
+    ck_assert_uint_ge(i, 11);
+    api_ok(dreambooth_model_get_text(model, "size", &value));
+    ck_assert_str_eq(value, "16");
+    ck_assert_int_eq(dreambooth_fact_info("context", 2, "name", text, 9),
+                     DREAMBOOTH_ENOTFOUND);
+    ck_assert_int_eq(dreambooth_fact_info("identifier", 0, "name", text, 9),
+                     DREAMBOOTH_ENOTFOUND);
+    ck_assert_int_eq(dreambooth_fact_info("model", 0, "default", text, 9),
+                     DREAMBOOTH_ENOTFOUND);
+    ck_assert_int_eq(dreambooth_fact_info(NULL, 0, "name", text, 9),
+                     DREAMBOOTH_EINVAL);
+    dreambooth_trainer_free(trainer);
+    dreambooth_sampler_free(sampler);
+    dreambooth_model_free(model);
+}
+END_TEST
+
+START_TEST(test_build_info)
+{
+    static const char *const fields[] = {"version", "backends", "blas",
+                                         "cpu",     "compiler", "libraries"};
+    char text[1024];
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(fields); i++) {
+        ck_assert_int_eq(dreambooth_build_info(fields[i], text, sizeof(text)),
+                         DREAMBOOTH_OK);
+        ck_assert_uint_gt(strlen(text), 2);
+        ck_assert_ptr_null(strchr(text, '\n'));
+    }
+    ck_assert_int_eq(dreambooth_build_info("backends", text, 10),
+                     DREAMBOOTH_OK);
+    ck_assert_str_eq(text, "reference");
+    ck_assert_int_eq(dreambooth_build_info("colour", text, sizeof(text)),
+                     DREAMBOOTH_ENOTFOUND);
+    ck_assert_int_eq(dreambooth_build_info(NULL, text, sizeof(text)),
+                     DREAMBOOTH_EINVAL);
+    ck_assert_int_eq(dreambooth_build_info("cpu", NULL, 3), DREAMBOOTH_EINVAL);
+}
+END_TEST
+
+/* The declarations hold all handles, and nothing of a preprocessor. */
+START_TEST(test_declarations)
+{
+    const char *text = dreambooth_declarations();
+
+    ck_assert_ptr_nonnull(strstr(text, "dreambooth_trainer_step("));
+    ck_assert_ptr_nonnull(strstr(text, "dreambooth_identifier_word("));
+    ck_assert_ptr_nonnull(strstr(text, "DREAMBOOTH_EINTERNAL = -12"));
+    ck_assert_ptr_null(strchr(text, '#'));
+    ck_assert_ptr_null(strstr(text, "dreambooth_backend"));
+    ck_assert_ptr_null(strstr(text, "extern"));
+}
+END_TEST
+
+/* Handles keep alive what they were made of. */
+START_TEST(test_any_order_of_freeing)
+{
+    dreambooth_context *context = NULL;
+    dreambooth_model *model;
+    dreambooth_sampler *sampler = NULL;
+    dreambooth_trainer *trainer = NULL;
+    dreambooth_tokenizer *tokenizer = NULL;
+    dreambooth_identifier *of_tokenizer = NULL, *of_model = NULL;
+    dreambooth_image *image, *copy = NULL;
+    const char *findings;
+
+    ck_assert_int_eq(dreambooth_context_new(&context), DREAMBOOTH_OK);
+    model = api_model(context);
+    image = api_picture(context, 1, 9, 7);
+    ck_assert_int_eq(dreambooth_sampler_new(&sampler, model), 0);
+    ck_assert_int_eq(dreambooth_trainer_new(&trainer, model), 0);
+    ck_assert_int_eq(dreambooth_identifier_new_for_model(&of_model, model), 0);
+    ck_assert_int_eq(dreambooth_tokenizer_open(&tokenizer, context, api_config),
+                     0);
+    ck_assert_int_eq(dreambooth_identifier_new(&of_tokenizer, tokenizer), 0);
+    dreambooth_context_free(context);
+    dreambooth_model_free(model);
+    dreambooth_tokenizer_free(tokenizer);
+    ck_assert_int_eq(dreambooth_image_square(&copy, image, 5), DREAMBOOTH_OK);
+    dreambooth_image_free(image);
+    ck_assert_int_eq(
+        dreambooth_identifier_check(of_tokenizer, "dog", &findings), 0);
+    ck_assert_int_eq(dreambooth_identifier_check(of_model, "dog", &findings),
+                     0);
+    dreambooth_identifier_free(of_model);
+    dreambooth_trainer_free(trainer);
+    ck_assert_int_eq(dreambooth_sampler_set(sampler, "prompt", "a dog"), 0);
+    ck_assert_int_eq(dreambooth_sampler_set(sampler, "steps", "1"), 0);
+    ck_assert_int_eq(dreambooth_sampler_run(sampler), DREAMBOOTH_OK);
+    dreambooth_sampler_free(sampler);
+    dreambooth_identifier_free(of_tokenizer);
+    dreambooth_image_free(copy);
+}
+END_TEST
+
+static void count_lines(void *user, int level, const char *text)
+{
+    int *count = user;
+
+    (void)level;
+    (void)text;
+    ++*count;
+}
+
+/* Lines are kept while nobody listens: the oldest first, the latest 64. */
+START_TEST(test_kept_lines)
+{
+    static api_settings settings = {"prompt", "a [V] dog", "steps", "1", NULL};
+    dreambooth_model *model = api_model(api_context);
+    const char *text = "untouched";
+    int level = -1, count = 0, i;
+
+    ck_assert_int_eq(dreambooth_context_next_log(api_context, &level, &text),
+                     DREAMBOOTH_DONE);
+    ck_assert_str_eq(text, "untouched");
+    for (i = 0; i < 70; i++)
+        dreambooth_image_free(api_draw(model, settings));
+    while (dreambooth_context_next_log(api_context, &level, &text) ==
+           DREAMBOOTH_OK) {
+        ck_assert_int_eq(level, DREAMBOOTH_LOG_INFO);
+        ck_assert_ptr_nonnull(strstr(text, "[V]"));
+        count++;
+    }
+    ck_assert_int_eq(count, 64);
+    count = 0;
+    dreambooth_context_set_log(api_context, count_lines, &count);
+    dreambooth_image_free(api_draw(model, settings));
+    ck_assert_int_eq(count, 1);
+    ck_assert_int_eq(dreambooth_context_next_log(api_context, &level, &text),
+                     DREAMBOOTH_DONE);
+    api_fails(dreambooth_context_next_log(api_context, NULL, &text),
+              DREAMBOOTH_EINVAL, "level");
+    dreambooth_model_free(model);
+}
+END_TEST
+
 START_TEST(test_statuses)
 {
     int status;
@@ -397,18 +588,18 @@ START_TEST(test_identifier)
     api_ok(dreambooth_tokenizer_open(&tokenizer, api_context, api_config));
     api_ok(dreambooth_identifier_new(&picker, tokenizer));
     ck_assert_uint_eq(dreambooth_identifier_count(picker), 0);
-    ck_assert_ptr_null(dreambooth_identifier_text(picker, 0));
+    ck_assert_ptr_null(dreambooth_identifier_word(picker, 0));
     api_ok(dreambooth_identifier_set_integer(picker, "count", 2));
     api_ok(dreambooth_identifier_set(picker, "allow-blocked", "yes"));
     api_ok(dreambooth_identifier_pick(picker));
     ck_assert_uint_eq(dreambooth_identifier_count(picker), 2);
-    snprintf(first, sizeof(first), "%s", dreambooth_identifier_text(picker, 0));
+    snprintf(first, sizeof(first), "%s", dreambooth_identifier_word(picker, 0));
     ck_assert_uint_gt(strlen(dreambooth_identifier_explanation(picker, 1)), 5);
     ck_assert_ptr_nonnull(dreambooth_identifier_ids(picker, 0, &count));
     ck_assert_uint_eq(count, 1);
     ck_assert_double_eq(dreambooth_identifier_prior(picker, 0), -1);
     api_ok(dreambooth_identifier_pick(picker));
-    ck_assert_str_eq(dreambooth_identifier_text(picker, 0), first);
+    ck_assert_str_eq(dreambooth_identifier_word(picker, 0), first);
     ck_assert_ptr_null(dreambooth_identifier_ids(picker, 2, &count));
     ck_assert_uint_eq(count, 0);
     api_ok(dreambooth_identifier_set(picker, "count", "1000"));
@@ -625,7 +816,7 @@ static void *draw_alone(void *argument)
         dreambooth_sampler_set(sampler, "steps", "3") != DREAMBOOTH_OK ||
         dreambooth_sampler_set(sampler, "seed", "9") != DREAMBOOTH_OK ||
         dreambooth_sampler_run(sampler) != DREAMBOOTH_OK ||
-        dreambooth_sampler_image(sampler, 0, &image) != DREAMBOOTH_OK)
+        dreambooth_sampler_image(&image, sampler, 0) != DREAMBOOTH_OK)
         return NULL;
     for (i = 0; i < 16 * 16 * 3; i++)
         sum[i] = dreambooth_image_pixels(image)[i];
@@ -666,6 +857,12 @@ int main(void)
     api_add(suite, "options of a context", test_context_options);
     api_add(suite, "context with a model", test_context_with_model);
     api_add(suite, "option tables", test_option_info);
+    api_add(suite, "choices", test_choices);
+    api_add(suite, "facts", test_fact_info);
+    api_add(suite, "build", test_build_info);
+    api_add(suite, "declarations", test_declarations);
+    api_add(suite, "any order of freeing", test_any_order_of_freeing);
+    api_add(suite, "kept lines", test_kept_lines);
     api_add(suite, "statuses", test_statuses);
     api_add(suite, "NULL for a name", test_null_names);
     api_add(suite, "NULL for a path", test_null_paths);

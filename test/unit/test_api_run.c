@@ -24,11 +24,13 @@ START_TEST(test_sampler_steps)
     const char *text = NULL;
     int status, calls = 0;
 
-    api_fails(dreambooth_sampler_get_integer(sampler, "step", &step),
-              DREAMBOOTH_ESTATE, "step");
-    api_fails(dreambooth_sampler_image(sampler, 0, &image), DREAMBOOTH_ESTATE,
+    step = total = 7;
+    api_ok(dreambooth_sampler_get_integer(sampler, "step", &step));
+    api_ok(dreambooth_sampler_get_integer(sampler, "total-steps", &total));
+    ck_assert_int_eq(step + total, 0);
+    api_fails(dreambooth_sampler_image(&image, sampler, 0), DREAMBOOTH_ESTATE,
               "not finished");
-    api_fails(dreambooth_sampler_preview(sampler, 0, &image), DREAMBOOTH_ESTATE,
+    api_fails(dreambooth_sampler_preview(&image, sampler, 0), DREAMBOOTH_ESTATE,
               "first step");
     api_fails(dreambooth_sampler_latents(sampler, shape, values, 1),
               DREAMBOOTH_ESTATE, "first step");
@@ -36,11 +38,11 @@ START_TEST(test_sampler_steps)
         calls++;
         api_ok(dreambooth_sampler_get_integer(sampler, "step", &step));
         ck_assert_int_eq(step, calls);
-        api_ok(dreambooth_sampler_preview(sampler, 0, &image));
+        api_ok(dreambooth_sampler_preview(&image, sampler, 0));
         ck_assert_int_eq(dreambooth_image_width(image), 16);
         dreambooth_image_free(image);
         image = NULL;
-        api_fails(dreambooth_sampler_image(sampler, 0, &image),
+        api_fails(dreambooth_sampler_image(&image, sampler, 0),
                   DREAMBOOTH_ESTATE, "not finished");
         api_fails(dreambooth_sampler_set(sampler, "steps", "9"),
                   DREAMBOOTH_ESTATE, "another sampler");
@@ -53,7 +55,7 @@ START_TEST(test_sampler_steps)
     ck_assert_int_eq(width, 16);
     api_ok(dreambooth_sampler_get_text(sampler, "sampler", &text));
     ck_assert_str_eq(text, "pndm");
-    api_ok(dreambooth_sampler_image(sampler, 0, &image));
+    api_ok(dreambooth_sampler_image(&image, sampler, 0));
     ck_assert(api_same_picture(image, whole));
     api_ok(dreambooth_sampler_latents(sampler, shape, values, 4 * 8 * 8));
     ck_assert(shape[0] == 1 && shape[1] == 4 && shape[2] == 8 && shape[3] == 8);
@@ -77,15 +79,15 @@ START_TEST(test_sampler_series)
     dreambooth_model *model = api_model(api_context);
     dreambooth_sampler *sampler = api_sampler(model, three);
     dreambooth_image *alone = api_draw(model, third), *images[4] = {NULL};
-    int i;
+    size_t i;
 
     api_ok(dreambooth_sampler_run(sampler));
     for (i = 0; i < 3; i++)
-        api_ok(dreambooth_sampler_image(sampler, i, &images[i]));
-    api_fails(dreambooth_sampler_image(sampler, 3, &images[3]),
+        api_ok(dreambooth_sampler_image(&images[i], sampler, i));
+    api_fails(dreambooth_sampler_image(&images[3], sampler, 3),
               DREAMBOOTH_ESTATE, "image 3");
-    api_fails(dreambooth_sampler_image(sampler, -1, &images[3]),
-              DREAMBOOTH_ESTATE, "image -1");
+    api_fails(dreambooth_sampler_image(&images[3], sampler, SIZE_MAX),
+              DREAMBOOTH_ESTATE, "not finished");
     ck_assert(api_same_picture(images[2], alone));
     ck_assert(!api_same_picture(images[1], alone));
     for (i = 0; i < 3; i++)
@@ -119,7 +121,7 @@ START_TEST(test_sampler_file)
     api_fails(dreambooth_sampler_write(sampler, 0, NULL), DREAMBOOTH_EINVAL,
               "path");
     api_ok(dreambooth_sampler_write(sampler, 0, path));
-    api_ok(dreambooth_sampler_image(sampler, 0, &image));
+    api_ok(dreambooth_sampler_image(&image, sampler, 0));
     api_ok(dreambooth_image_read(&read, api_context, path));
     ck_assert(api_same_picture(image, read));
     for (i = 0; i < DB_COUNT(keys); i++) {
@@ -523,7 +525,7 @@ START_TEST(test_cancel_sampler)
         status = dreambooth_sampler_step(sampler);
     } while (status == DREAMBOOTH_OK);
     ck_assert_int_eq(status, DREAMBOOTH_DONE);
-    api_ok(dreambooth_sampler_image(sampler, 0, &image));
+    api_ok(dreambooth_sampler_image(&image, sampler, 0));
     ck_assert(api_same_picture(whole, image));
     dreambooth_image_free(whole);
     dreambooth_image_free(image);
@@ -807,7 +809,7 @@ static void check_weakest(dreambooth_model *model, const char *word)
     api_ok(dreambooth_identifier_set_integer(picker, "count", 1));
     api_ok(dreambooth_identifier_set_integer(picker, "draws", 16));
     api_ok(dreambooth_identifier_pick(picker));
-    ck_assert_str_eq(dreambooth_identifier_text(picker, 0), word);
+    ck_assert_str_eq(dreambooth_identifier_word(picker, 0), word);
     dreambooth_identifier_free(picker);
 }
 

@@ -501,10 +501,12 @@ START_TEST(steps_are_taken_in_order)
 END_TEST
 
 /* An allocator that fails at its n-th call. */
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     int *left = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

@@ -25,10 +25,12 @@ struct failing {
     long allowance; /* calls; negative: without end */
 };
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     struct failing *failing = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

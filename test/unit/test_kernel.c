@@ -664,10 +664,12 @@ struct failing {
     bool failed;
 };
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     struct failing *failing = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;
@@ -807,27 +809,71 @@ static int no_copy(const dreambooth_kernel_host *host, const dreambooth_copy *a)
     return 5;
 }
 
+static int user_is_seven(const dreambooth_kernel_host *host,
+                         const dreambooth_softmax *a)
+{
+    (void)a;
+    return host->user != NULL && *(const int *)host->user == 7
+               ? DREAMBOOTH_OK
+               : DREAMBOOTH_EINTERNAL;
+}
+
+static int user_is_null(const dreambooth_kernel_host *host,
+                        const dreambooth_softmax *a)
+{
+    (void)a;
+    return host->user == NULL ? DREAMBOOTH_OK : DREAMBOOTH_EINTERNAL;
+}
+
 START_TEST(merge_inherits)
 {
     dreambooth_backend plugin = {.size = sizeof(plugin),
                                  .abi = DREAMBOOTH_BACKEND_ABI,
                                  .name = "mine",
                                  .copy = no_copy};
-    dreambooth_backend merged = {.name = "untouched"};
+    struct db_kernels kernels = {.table = db_backend_blas};
     struct db_env env;
 
     db_env_init(&env);
-    ck_assert_int_eq(db_backend_merge(&env, &plugin, &db_backend_blas, &merged),
-                     DREAMBOOTH_OK);
-    ck_assert_str_eq(merged.name, "mine");
-    ck_assert(merged.copy == no_copy);
-    ck_assert(merged.gemm == db_backend_blas.gemm);
-    ck_assert(merged.sum_squares == db_backend_blas.sum_squares);
+    ck_assert_int_eq(db_backend_merge(&env, &plugin, &kernels), DREAMBOOTH_OK);
+    ck_assert_str_eq(kernels.table.name, "mine");
+    ck_assert(kernels.table.copy == no_copy);
+    ck_assert(kernels.table.gemm == db_backend_blas.gemm);
+    ck_assert(kernels.table.sum_squares == db_backend_blas.sum_squares);
     plugin.size = offsetof(dreambooth_backend, copy);
-    ck_assert_int_eq(db_backend_merge(&env, &plugin, &db_backend_blas, &merged),
-                     DREAMBOOTH_OK);
-    ck_assert(merged.copy == db_backend_blas.copy);
-    ck_assert_uint_eq(merged.size, sizeof(merged));
+    kernels.table = db_backend_blas;
+    ck_assert_int_eq(db_backend_merge(&env, &plugin, &kernels), DREAMBOOTH_OK);
+    ck_assert(kernels.table.copy == db_backend_blas.copy);
+    ck_assert_uint_eq(kernels.table.size, sizeof(kernels.table));
+}
+END_TEST
+
+/* Each slot is given the user of the backend that it is from. */
+START_TEST(merge_keeps_users)
+{
+    int seven = 7;
+    const dreambooth_backend low = {.size = sizeof(low),
+                                    .abi = DREAMBOOTH_BACKEND_ABI,
+                                    .name = "low",
+                                    .user = &seven,
+                                    .softmax_forward = user_is_seven};
+    const dreambooth_backend high = {.size = sizeof(high),
+                                     .abi = DREAMBOOTH_BACKEND_ABI,
+                                     .name = "high",
+                                     .softmax_backward = user_is_null};
+    const dreambooth_softmax a = {0};
+    struct db_kernels kernels = {.table = db_backend_blas};
+    struct db_env env;
+    struct db_device device;
+
+    db_env_init(&env);
+    ck_assert_int_eq(db_backend_merge(&env, &low, &kernels), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_backend_merge(&env, &high, &kernels), DREAMBOOTH_OK);
+    open_device(&env, &device, 1, &kernels.table);
+    device.kernels = kernels;
+    ck_assert_int_eq(db_run(&device, softmax_forward, &a), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_run(&device, softmax_backward, &a), DREAMBOOTH_OK);
+    db_pool_free(device.pool);
 }
 END_TEST
 
@@ -836,7 +882,7 @@ START_TEST(merge_refuses)
     const dreambooth_backend good = {
         .size = sizeof(good), .abi = DREAMBOOTH_BACKEND_ABI, .name = "mine"};
     dreambooth_backend bad[4] = {good, good, good, good};
-    dreambooth_backend merged = {.name = "untouched"};
+    struct db_kernels kernels = {.table = {.name = "untouched"}};
     struct db_env env;
     size_t i;
 
@@ -846,11 +892,10 @@ START_TEST(merge_refuses)
     bad[2].name = NULL;
     bad[3].name = "";
     for (i = 0; i < DB_COUNT(bad); i++) {
-        ck_assert_int_eq(
-            db_backend_merge(&env, &bad[i], &db_backend_blas, &merged),
-            DREAMBOOTH_EINVAL);
+        ck_assert_int_eq(db_backend_merge(&env, &bad[i], &kernels),
+                         DREAMBOOTH_EINVAL);
         ck_assert_int_eq(env.error_status, DREAMBOOTH_EINVAL);
-        ck_assert_str_eq(merged.name, "untouched");
+        ck_assert_str_eq(kernels.table.name, "untouched");
     }
 }
 END_TEST
@@ -882,6 +927,7 @@ int main(void)
              unknown_activation_is_refused);
     unit_add(suite, "tables_are_complete", tables_are_complete);
     unit_add(suite, "merge_inherits", merge_inherits);
+    unit_add(suite, "merge_keeps_users", merge_keeps_users);
     unit_add(suite, "merge_refuses", merge_refuses);
     unit_add(suite, "odd_status_is_a_defect", odd_status_is_a_defect);
     return unit_main(suite);

@@ -742,9 +742,11 @@ END_TEST
 /* The allocation after which there are no more; < 0: never. */
 static long allocations_left;
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     (void)user;
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

@@ -842,10 +842,12 @@ struct failing {
     int64_t left; /* allocations that still succeed */
 };
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     struct failing *failing = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

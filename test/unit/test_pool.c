@@ -169,10 +169,12 @@ START_TEST(no_threads_is_refused)
 }
 END_TEST
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     int *left = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

@@ -20,10 +20,12 @@ struct failing {
     int64_t calls, fail_at;
 };
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                           size_t size)
 {
     struct failing *failing = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;
@@ -116,9 +118,10 @@ START_TEST(test_round_trip)
         ck_assert_int_eq(entry->rank, items[i].rank);
         ck_assert_mem_eq(entry->shape, items[i].shape, sizeof(entry->shape));
         ck_assert_uint_eq(entry->offset % db_dtype_size(entry->dtype), 0);
-        if (entry->size > 0)
-            ck_assert_mem_eq(entry->data, items[i].data, entry->size);
     }
+    entry = db_safetensors_find(file, "numbers");
+    ck_assert_int_eq(db_safetensors_read_f32(&env, entry, read), 0);
+    ck_assert_mem_eq(read, numbers, sizeof(numbers));
     entry = db_safetensors_find(file, "halves");
     ck_assert_int_eq(db_safetensors_read_f32(&env, entry, read), 0);
     ck_assert(read[0] == 1.0f && read[1] == -0x1p-24f && read[2] == 65504.0f);
@@ -130,6 +133,58 @@ START_TEST(test_round_trip)
     ck_assert_ptr_nonnull(strstr(env.error_text, "ids.position_ids"));
     db_safetensors_free(file);
     ck_assert_uint_eq(env.live_bytes, 0);
+    unit_directory_free(directory);
+}
+END_TEST
+
+/* The sample as it must lie in a file, whatever the order of bytes here. */
+static const char sample_header[] =
+    "{\"__metadata__\":{\"format\":\"pt\",\"made-by\":\"a test\"},"
+    "\"ids.position_ids\":"
+    "{\"dtype\":\"I64\",\"shape\":[3],\"data_offsets\":[0,24]},"
+    "\"numbers\":"
+    "{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[24,48]},"
+    "\"empty\":"
+    "{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[48,48]},"
+    "\"caf\xc3\xa9 \\\"x\\\"\":"
+    "{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[48,52]},"
+    "\"halves\":"
+    "{\"dtype\":\"F16\",\"shape\":[3,1],\"data_offsets\":[52,58]},"
+    "\"flags\":"
+    "{\"dtype\":\"BOOL\",\"shape\":[3],\"data_offsets\":[58,61]}}";
+
+static const unsigned char sample_data[61] = {
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* ids */
+    0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /**/
+    0xff, 0xc0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /**/
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xc0, 0xbf, /* numbers */
+    0x00, 0x00, 0x50, 0x40, 0x77, 0xcc, 0x2b, 0x32, /**/
+    0x00, 0xe0, 0x7f, 0x47, 0x00, 0x00, 0x00, 0x80, /**/
+    0x00, 0x00, 0x50, 0x40,                         /* the single number */
+    0x00, 0x3c, 0x01, 0x80, 0xff, 0x7b,             /* halves */
+    0x01, 0x00, 0x01,                               /* flags */
+};
+
+START_TEST(test_bytes)
+{
+    struct db_env env;
+    char directory[UNIT_PATH_MAX], path[UNIT_PATH_MAX];
+    size_t header = strlen(sample_header), padded = (header + 7) / 8 * 8;
+    size_t size;
+    char *bytes;
+
+    db_env_init(&env);
+    unit_directory_new(directory);
+    unit_path(path, directory, "a.safetensors");
+    ck_assert_int_eq(write_sample(&env, path), DREAMBOOTH_OK);
+    bytes = unit_read_file(path, &size);
+    ck_assert_uint_eq(size, 8 + padded + sizeof(sample_data));
+    for (size_t i = 0; i < 8; i++)
+        ck_assert_uint_eq((unsigned char)bytes[i],
+                          (uint64_t)padded >> 8 * i & 0xff);
+    ck_assert_mem_eq(bytes + 8, sample_header, header);
+    ck_assert_mem_eq(bytes + 8 + padded, sample_data, sizeof(sample_data));
+    free(bytes);
     unit_directory_free(directory);
 }
 END_TEST
@@ -302,10 +357,11 @@ START_TEST(test_rules)
     unit_directory_new(directory);
     unit_path(path, directory, "a.safetensors");
     for (size_t i = 0; i < DB_COUNT(headers); i++) {
-        uint64_t length = strlen(headers[i].header);
+        size_t length = strlen(headers[i].header);
 
         memset(bytes, 0, sizeof(bytes));
-        memcpy(bytes, &length, 8);
+        bytes[0] = (unsigned char)length;
+        bytes[1] = (unsigned char)(length >> 8);
         memcpy(bytes + 8, headers[i].header, length);
         unit_write_file(path, bytes, 8 + length + headers[i].data);
         env.error_text[0] = '\0';
@@ -615,16 +671,29 @@ START_TEST(test_rounding)
 }
 END_TEST
 
+/* 1 and -2.5 in each width, as files have them. */
+static const struct {
+    enum db_dtype dtype;
+    unsigned char bytes[2 * sizeof(double)];
+} floats[] = {
+    {DB_F32, {0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x20, 0xc0}},
+    {DB_F16, {0x00, 0x3c, 0x00, 0xc1}},
+    {DB_BF16, {0x80, 0x3f, 0x20, 0xc0}},
+    {DB_F64, {0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0x04, 0xc0}},
+};
+
 START_TEST(test_conversion_unaligned)
 {
     unsigned char bytes[1 + 4 * sizeof(double)];
     const float want[4] = {1.0f, -2.5f, 0.0f, 1024.0f};
-    const enum db_dtype floats[] = {DB_F32, DB_F16, DB_BF16, DB_F64};
     float got[4];
 
     for (size_t i = 0; i < DB_COUNT(floats); i++) {
-        ck_assert(db_convert_from_f32(floats[i], want, 4, bytes + 1));
-        ck_assert(db_convert_to_f32(floats[i], bytes + 1, 4, got));
+        enum db_dtype dtype = floats[i].dtype;
+
+        ck_assert(db_convert_from_f32(dtype, want, 4, bytes + 1));
+        ck_assert_mem_eq(bytes + 1, floats[i].bytes, 2 * db_dtype_size(dtype));
+        ck_assert(db_convert_to_f32(dtype, bytes + 1, 4, got));
         ck_assert_mem_eq(got, want, sizeof(want));
     }
     ck_assert(!db_convert_to_f32(DB_I64, bytes, 1, got));
@@ -637,6 +706,7 @@ static Suite *safetensors_suite(void)
     Suite *suite = suite_create("safetensors");
 
     unit_add(suite, "round trip", test_round_trip);
+    unit_add(suite, "bytes", test_bytes);
     unit_add(suite, "sources", test_sources);
     unit_add(suite, "writer refuses", test_writer_refuses);
     unit_add(suite, "rules", test_rules);

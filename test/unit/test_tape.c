@@ -376,10 +376,12 @@ START_TEST(odd_bodies)
 }
 END_TEST
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     int64_t *left = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

@@ -677,10 +677,12 @@ struct scarce {
     long left; /* allocations until one fails */
 };
 
-static void *scarce_resize(void *user, void *pointer, size_t size)
+static void *scarce_resize(void *user, void *pointer, size_t old_size,
+                           size_t size)
 {
     struct scarce *scarce = user;
 
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;

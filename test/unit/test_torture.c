@@ -10,26 +10,39 @@
 /* The caller's allocator. Call number FAIL_AT fails, and all after it too if
  * FAIL_ON. */
 struct heap {
-    int64_t calls, fail_at, live;
+    int64_t calls, fail_at, live, bytes;
     bool fail_on;
 };
 
-static void *heap_resize(void *user, void *pointer, size_t size)
+static void *heap_resize(void *user, void *pointer, size_t old_size,
+                         size_t size)
 {
     struct heap *heap = user;
 
     if (size == 0) {
         heap->live -= pointer != NULL;
+        heap->bytes -= (int64_t)old_size;
         free(pointer);
         return NULL;
     }
     ck_assert_ptr_null(pointer);
+    ck_assert_uint_eq(old_size, 0);
     heap->calls++;
     if (heap->calls == heap->fail_at ||
         (heap->fail_on && heap->calls > heap->fail_at))
         return NULL;
     heap->live++;
+    heap->bytes += (int64_t)size;
     return malloc(size);
+}
+
+/* In place of the lines that a context keeps: that one of those is lost for
+ * want of memory is no error. */
+static void ignore_line(void *user, int level, const char *text)
+{
+    (void)user;
+    (void)level;
+    (void)text;
 }
 
 static char run_folder[UNIT_PATH_MAX];
@@ -110,7 +123,7 @@ static int draw(dreambooth_model *model)
         status =
             dreambooth_sampler_write(sampler, 0, in_run(path, "drawn.png"));
     if (status == DREAMBOOTH_OK)
-        status = dreambooth_sampler_image(sampler, 0, &image);
+        status = dreambooth_sampler_image(&image, sampler, 0);
     dreambooth_image_free(image);
     dreambooth_sampler_free(sampler);
     return status;
@@ -143,10 +156,11 @@ static int run(struct heap *heap)
     dreambooth_context *context = NULL;
     int status;
 
-    heap->calls = heap->live = 0;
+    heap->calls = heap->live = heap->bytes = 0;
     ck_assert_int_eq(mkdir(api_path(run_folder, "run"), 0777), 0);
     status = dreambooth_context_new_with_allocator(&context, heap_resize, heap);
     if (status == DREAMBOOTH_OK) {
+        dreambooth_context_set_log(context, ignore_line, NULL);
         status = run_in(context);
         ck_assert_msg(
             status == DREAMBOOTH_OK ||
@@ -158,6 +172,7 @@ static int run(struct heap *heap)
     dreambooth_context_free(context);
     ck_assert_msg(heap->live == 0, "allocation %lld: %lld blocks are left",
                   (long long)heap->fail_at, (long long)heap->live);
+    ck_assert_int_eq(heap->bytes, 0);
     return status;
 }
 

@@ -668,9 +668,11 @@ END_TEST
 /* Allocation number `fail_at` fails. */
 static long allocations, fail_at;
 
-static void *failing_resize(void *user, void *pointer, size_t size)
+static void *failing_resize(void *user, void *pointer, size_t old_size,
+                            size_t size)
 {
     (void)user;
+    (void)old_size;
     if (size == 0) {
         free(pointer);
         return NULL;
