@@ -11,13 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "file/json.h"
 #include "file/map.h"
 #include "tensor/convert.h"
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "tensors are read as they lie in the file, which is little-endian"
-#endif
 
 #define LENGTH_SIZE 8
 #define MAX_HEADER 100000000 /* the reference implementation's limit */
@@ -218,6 +215,7 @@ static int read_header(struct db_safetensors *file, uint64_t *data_start)
                        "%s: %zu bytes are too few for a safetensors file",
                        file->path, file->map.size);
     memcpy(&length, file->map.data, LENGTH_SIZE);
+    db_swap_little(&length, sizeof(length), 1);
     if (length > MAX_HEADER || length > file->map.size - LENGTH_SIZE)
         return db_fail(env, DREAMBOOTH_EFORMAT,
                        "%s: a header of %" PRIu64 " bytes in a file of %zu: "

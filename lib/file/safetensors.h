@@ -6,8 +6,8 @@
  * A file is mapped and wholly checked when it is opened, by the rules of the
  * reference implementation (the tensors cover the data without a hole or an
  * overlap, sizes agree with shapes, no name twice), so that whoever holds an
- * entry may read its data without another thought. Data need not be aligned:
- * read it with memcpy() or db_safetensors_read_f32().
+ * entry may read its data without another thought. Data need not be aligned,
+ * and are little-endian: read them with db_safetensors_read_f32().
  */
 #ifndef DB_FILE_SAFETENSORS_H
 #define DB_FILE_SAFETENSORS_H
@@ -75,7 +75,8 @@ struct db_safetensors_item;
 typedef int db_safetensors_source(const struct db_safetensors_item *item,
                                   struct db_safetensors_sink *sink);
 
-/* A tensor to write: either DATA has all its bytes, or SOURCE puts them. */
+/* A tensor to write: either DATA has all its elements, in this machine's order,
+ * or SOURCE puts them. */
 struct db_safetensors_item {
     const char *name;
     enum db_dtype dtype;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "file/atomic.h"
 #include "tensor/convert.h"
 
@@ -54,7 +55,7 @@ int db_safetensors_put_f32(struct db_safetensors_sink *sink,
     size_t size = db_dtype_size(dtype);
     int status = DREAMBOOTH_OK;
 
-    if (dtype == DB_F32)
+    if (dtype == DB_F32 && db_is_little_endian())
         return db_safetensors_put(sink, values, (size_t)count * size);
     while (count > 0 && status == DREAMBOOTH_OK) {
         int64_t some = count < CHUNK ? count : CHUNK;
@@ -214,6 +215,7 @@ static int write_header(const struct plan *plan, struct db_atomic *file)
     length = strlen(text);
     padding = (HEADER_ALIGNMENT - length % HEADER_ALIGNMENT) % HEADER_ALIGNMENT;
     total = length + padding;
+    db_swap_little(&total, sizeof(total), 1);
     status = db_atomic_write(file, &total, sizeof(total));
     if (status == DREAMBOOTH_OK)
         status = db_atomic_write(file, text, length);
@@ -221,6 +223,28 @@ static int write_header(const struct plan *plan, struct db_atomic *file)
         status = db_atomic_write(file, spaces, padding);
     json_get_alloc_funcs(NULL, &release);
     release(text);
+    return status;
+}
+
+/* All elements of the item, where they lie in memory. */
+static int put_data(struct db_safetensors_sink *sink)
+{
+    size_t width = db_dtype_size(sink->item->dtype);
+    const unsigned char *data = sink->item->data;
+    unsigned char chunk[CHUNK * sizeof(double)];
+    int status = DREAMBOOTH_OK;
+
+    if (db_is_little_endian() || width == 1)
+        return db_safetensors_put(sink, data, (size_t)sink->left);
+    while (sink->left > 0 && status == DREAMBOOTH_OK) {
+        size_t size =
+            sink->left < sizeof(chunk) ? (size_t)sink->left : sizeof(chunk);
+
+        memcpy(chunk, data, size);
+        db_swap_little(chunk, width, size / width);
+        status = db_safetensors_put(sink, chunk, size);
+        data += size;
+    }
     return status;
 }
 
@@ -233,7 +257,7 @@ static int write_item(const struct plan *plan, size_t index,
     int status;
 
     if (item->data != NULL || sink.left == 0)
-        return db_safetensors_put(&sink, item->data, (size_t)sink.left);
+        return put_data(&sink);
     status = item->source(item, &sink);
     if (status == DREAMBOOTH_OK && sink.left != 0)
         status = db_fail(plan->env, DREAMBOOTH_EINTERNAL,

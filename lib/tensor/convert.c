@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "base/byte_order.h"
+
 static float float_of_bits(uint32_t bits)
 {
     float value;
@@ -100,6 +102,7 @@ static void widen(float (*convert)(uint16_t), const unsigned char *source,
 
     for (int64_t i = 0; i < count; i++) {
         memcpy(&bits, source + 2 * i, sizeof(bits));
+        db_swap_little(&bits, sizeof(bits), 1);
         out[i] = convert(bits);
     }
 }
@@ -111,8 +114,21 @@ static void narrow(uint16_t (*convert)(float), const float *source,
 
     for (int64_t i = 0; i < count; i++) {
         bits = convert(source[i]);
+        db_swap_little(&bits, sizeof(bits), 1);
         memcpy(out + 2 * i, &bits, sizeof(bits));
     }
+}
+
+static void copy_in(const void *source, int64_t count, float *out)
+{
+    memcpy(out, source, (size_t)count * sizeof(*out));
+    db_swap_little(out, sizeof(*out), (size_t)count);
+}
+
+static void copy_out(const float *source, int64_t count, void *out)
+{
+    memcpy(out, source, (size_t)count * sizeof(*source));
+    db_swap_little(out, sizeof(*source), (size_t)count);
 }
 
 static void float_of_double(const unsigned char *source, int64_t count,
@@ -122,6 +138,7 @@ static void float_of_double(const unsigned char *source, int64_t count,
 
     for (int64_t i = 0; i < count; i++) {
         memcpy(&value, source + 8 * i, sizeof(value));
+        db_swap_little(&value, sizeof(value), 1);
         out[i] = (float)value;
     }
 }
@@ -133,6 +150,7 @@ static void double_of_float(const float *source, int64_t count,
 
     for (int64_t i = 0; i < count; i++) {
         value = source[i];
+        db_swap_little(&value, sizeof(value), 1);
         memcpy(out + 8 * i, &value, sizeof(value));
     }
 }
@@ -145,7 +163,7 @@ bool db_convert_to_f32(enum db_dtype dtype, const void *source, int64_t count,
     if (count == 0)
         return true;
     if (dtype == DB_F32)
-        memcpy(out, source, (size_t)count * sizeof(*out));
+        copy_in(source, count, out);
     else if (dtype == DB_F64)
         float_of_double(source, count, out);
     else
@@ -162,7 +180,7 @@ bool db_convert_from_f32(enum db_dtype dtype, const float *source,
     if (count == 0)
         return true;
     if (dtype == DB_F32)
-        memcpy(out, source, (size_t)count * sizeof(*source));
+        copy_out(source, count, out);
     else if (dtype == DB_F64)
         double_of_float(source, count, out);
     else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Numbers of other widths: 16-bit and 64-bit floats to the 32 bits that the
- * library computes in, and back. Neither side need be aligned.
+ * library computes in, and back. Arrays of them are bytes as files have them,
+ * little-endian; they need not be aligned.
  */
 #ifndef DB_TENSOR_CONVERT_H
 #define DB_TENSOR_CONVERT_H
@@ -17,11 +18,12 @@ uint16_t db_f32_to_bf16(float value);
 
 bool db_dtype_is_float(enum db_dtype dtype);
 
-/* COUNT elements of DTYPE at SOURCE to OUT (F64 is rounded to nearest). False,
+/* COUNT elements of DTYPE, little-endian, at SOURCE to OUT, in this machine's
+ * order (F64 is rounded to nearest). False,
  * with nothing written, when DTYPE is no float. */
 bool db_convert_to_f32(enum db_dtype dtype, const void *source, int64_t count,
                        float *out);
-/* COUNT floats to elements of DTYPE at OUT. */
+/* COUNT floats to elements of DTYPE, little-endian, at OUT. */
 bool db_convert_from_f32(enum db_dtype dtype, const float *source,
                          int64_t count, void *out);
 

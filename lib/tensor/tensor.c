@@ -89,7 +89,7 @@ void db_shape_text(const struct db_shape *shape, char *text, size_t size)
 static bool byte_size(enum db_dtype dtype, const struct db_shape *shape,
                       size_t *out)
 {
-    size_t size = dtypes[dtype].size;
+    uint64_t size = dtypes[dtype].size;
     bool empty = false;
     int i;
 
@@ -98,12 +98,12 @@ static bool byte_size(enum db_dtype dtype, const struct db_shape *shape,
     for (i = 0; i < shape->rank; i++) {
         int64_t n = shape->size[i];
 
-        if (n < 0 || (n != 0 && size > SIZE_MAX / 4 / (size_t)n))
+        if (n < 0 || (n != 0 && size > SIZE_MAX / 4 / (uint64_t)n))
             return false;
-        size *= n == 0 ? 1 : (size_t)n;
+        size *= n == 0 ? 1 : (uint64_t)n;
         empty = empty || n == 0;
     }
-    *out = empty ? 0 : size;
+    *out = empty ? 0 : (size_t)size;
     return true;
 }
 

@@ -113,7 +113,7 @@ static int read_model_length(struct db_tokenizer *tokenizer,
 static int read_settings(struct db_tokenizer *tokenizer, enum file which)
 {
     const struct db_text_file *file = &tokenizer->files[which];
-    json_t *settings;
+    json_t *settings = NULL;
     int role, status;
 
     if (file->bytes == NULL)

@@ -141,7 +141,7 @@ int db_tokenizer_convert(struct db_env *env, const struct db_text_file *fast,
                          struct db_text_file *merges)
 {
     struct db_text_file files[2] = {*vocab, *merges};
-    json_t *root, *model;
+    json_t *root = NULL, *model;
     int status = parse(env, fast, &root);
 
     if (status < 0)

@@ -14,6 +14,7 @@
 #include "file/atomic.h"
 #include "file/folder.h"
 #include "file/safetensors.h"
+#include "tensor/convert.h"
 
 /* The checksum of all data in a safetensors file. */
 static int sum_file(struct db_env *env, const char *path, uint64_t *out)
@@ -400,6 +401,20 @@ int db_checkpoint_newest(struct db_env *env, const char *folder, int64_t *step)
     return DREAMBOOTH_OK;
 }
 
+/* Of the bytes that a file would have, so that it is the same everywhere. */
+static uLong sum_floats(uLong sum, const float *values, int64_t count)
+{
+    unsigned char chunk[4096 * sizeof(float)];
+    int64_t some;
+
+    for (; count > 0; count -= some, values += some) {
+        some = count < 4096 ? count : 4096;
+        db_convert_from_f32(DB_F32, values, some, chunk);
+        sum = crc32_z(sum, chunk, (z_size_t)some * sizeof(float));
+    }
+    return sum;
+}
+
 uint64_t db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
                                    bool text_encoder_trained)
 {
@@ -417,8 +432,7 @@ uint64_t db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
         for (i = 0; i < params->count; i++) {
             const struct db_tensor *data = params->items[i]->data;
 
-            sum = crc32_z(sum, data->data,
-                          (z_size_t)db_tensor_count(data) * sizeof(float));
+            sum = sum_floats(sum, db_tensor_f32(data), db_tensor_count(data));
         }
     }
     return sum;

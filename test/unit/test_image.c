@@ -780,7 +780,7 @@ START_TEST(too_large)
     } sides[] = {{40000, 1, DREAMBOOTH_EUNSUPPORTED},
                  {1, 40000, DREAMBOOTH_EUNSUPPORTED},
                  {32768, 32768, DREAMBOOTH_EUNSUPPORTED},
-                 {0x7fffffff, 0x7fffffff, DREAMBOOTH_EUNSUPPORTED},
+                 {0x1fffff00, 0x1fffff00, DREAMBOOTH_EUNSUPPORTED},
                  {0, 5, DREAMBOOTH_EFORMAT},
                  {32768, 8192, DREAMBOOTH_ELIMIT}};
     struct failing failing;
