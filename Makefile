@@ -77,7 +77,7 @@ warnings = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
     -Wvla $(WERROR)
 # Contraction to fused multiply-add is off: results must not hang on whether a
 # compiler likes it.
-flags = -std=c11 $(warnings) -ffp-contract=off -MMD -MP \
+flags = -std=c11 $(warnings) -ffp-contract=off $(FLOAT_CFLAGS) -MMD -MP \
     -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
     -I$(srcdir)/include $(flags_here) $(REPRODUCIBLE) $(CPPFLAGS) $(CFLAGS) \
     $(optimise)
