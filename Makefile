@@ -314,6 +314,49 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR),$(installed))
 	@rmdir $(DESTDIR)$(includedir)/dreambooth 2>/dev/null || :
 
+# Lua -------------------------------------------------------------------------
+
+# LuaJIT reads the folders of Lua 5.1. For other Luas the C module is made, for
+# those of LUA_VERSIONS: by default for 5.4, where pkg-config knows it.
+luadir = $(datarootdir)/lua
+luacdir = $(libdir)/lua
+lua_package = $(firstword $(foreach name,lua$(1) lua-$(1) \
+    lua$(subst .,,$(1)),$(shell $(PKG_CONFIG) --exists $(name) && echo $(name))))
+LUA_VERSIONS = $(if $(call lua_package,5.4),5.4)
+lua_modules = $(patsubst %,build/lua/%/dreambooth/core.so,$(LUA_VERSIONS))
+installed_lua = $(addprefix $(luadir)/5.1/,dreambooth.lua dreambooth/ffi.lua) \
+    $(patsubst %,$(luadir)/%/dreambooth.lua,$(LUA_VERSIONS)) \
+    $(patsubst build/lua/%,$(luacdir)/%,$(lua_modules))
+
+.PHONY: lua install-lua uninstall-lua
+lua: $(library)
+	@$(if $(LUA_VERSIONS),$(MAKE) --no-print-directory $(lua_modules), \
+	    echo 'left out: the C module, since pkg-config knows no Lua 5.4')
+
+build/lua/%/dreambooth/core.so: $(srcdir)/bindings/lua/dreambooth/core.c \
+    $(addprefix $(srcdir)/,$(headers)) $(library)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(flags) $(shell $(PKG_CONFIG) --cflags $(call lua_package,$*)) \
+	    -fPIC -shared $(LDFLAGS) -o $@ $< $(library) $(if $(filter \
+	        $(archive),$(library)),$(DEPENDENCY_LIBS),$(if \
+	        $(rpath_installed),$(rpath)'$$ORIGIN/../../..'))
+
+install-lua: lua
+	@umask 022 && mkdir -p $(sort $(dir $(addprefix $(DESTDIR),$(installed_lua))))
+	$(install_data) $(srcdir)/bindings/lua/dreambooth/ffi.lua \
+	    $(DESTDIR)$(luadir)/5.1/dreambooth/
+	$(foreach version,$(sort 5.1 $(LUA_VERSIONS)),$(install_data) \
+	    $(srcdir)/bindings/lua/dreambooth.lua $(DESTDIR)$(luadir)/$(version)/;)
+	$(foreach version,$(LUA_VERSIONS),$(install_program) \
+	    build/lua/$(version)/dreambooth/core.so \
+	    $(DESTDIR)$(luacdir)/$(version)/dreambooth/;)
+
+uninstall-lua:
+	rm -f $(addprefix $(DESTDIR),$(installed_lua))
+	@rmdir $(sort $(dir $(filter %/dreambooth/ffi.lua %/core.so, \
+	    $(addprefix $(DESTDIR),$(installed_lua))))) 2>/dev/null || :
+
 # Releasing -------------------------------------------------------------------
 
 .PHONY: dist distcheck reproducible
@@ -359,6 +402,8 @@ help:
 #: make bench            timings
 #: make install          prefix=, DESTDIR= and the other usual variables;
 #:                       EMULATOR= runs what was cross compiled
+#: make install-lua      the module for LuaJIT and Lua 5.4; luadir=, luacdir=,
+#:                       LUA_VERSIONS="5.3 5.4"; make uninstall-lua
 #: make uninstall        takes away what install put there
 #: make dist             the release tarball
 #: make distcheck        builds, tests, installs and cleans from the tarball

@@ -525,15 +525,20 @@ class("trainer", {
     plan = plainly "trainer_plan",
     -- True while there is more to prepare.
     prepare = plainly "trainer_prepare",
-    -- for done, total in trainer:preparation() do -- class images
+    -- for done, total in trainer:preparation() do: a turn a class image
     preparation = function(self)
+        local before = 0
         return function()
-            local more, text = self:prepare()
+            local more, text, done
+            repeat
+                more, text = self:prepare()
+                done = self:get "class-images.done"
+            until not more or done > before
             if more == nil then
                 error(text, 2)
             elseif more then
-                return self:get "class-images.done",
-                       self:get "class-images.missing"
+                before = done
+                return done, done + self:get "class-images.missing"
             end
         end
     end,
