@@ -6,9 +6,9 @@
  * pointers with int64_t aligned to 8 bytes (Arm); the same with 4 (i386). Any
  * other model is the compiler's own affair.
  *
- * A slot that is added at the end of the table is a row added at its end, and
- * new sizes of the table alone. Nothing else here ever changes while
- * DREAMBOOTH_BACKEND_ABI is 1.
+ * A slot at the end of the table, a field at the end of the host and a status
+ * code are new rows here, and new sizes of these two structs. Nothing else here
+ * ever changes while DREAMBOOTH_BACKEND_ABI is 1.
  */
 #include "dreambooth/backend.h"
 
@@ -46,9 +46,28 @@ struct probe {
                const dreambooth_##arguments *),                                \
        32 + 8 * (number), 16 + 4 * (number), 16 + 4 * (number))
 
+/* What slots return. */
+#define STATUS(name, value)                                                    \
+    _Static_assert(DREAMBOOTH_##name == (value), "ABI: DREAMBOOTH_" #name)
+
 _Static_assert(DREAMBOOTH_BACKEND_ABI == 1, "a table like this for each ABI");
 
 /* clang-format off */
+STATUS(DONE, 1);
+STATUS(OK, 0);
+STATUS(ENOMEM, -1);
+STATUS(ELIMIT, -2);
+STATUS(EINVAL, -3);
+STATUS(EIO, -4);
+STATUS(ENOTFOUND, -5);
+STATUS(EFORMAT, -6);
+STATUS(EUNSUPPORTED, -7);
+STATUS(ECANCELLED, -8);
+STATUS(ENONFINITE, -9);
+STATUS(ENOSPACE, -10);
+STATUS(ESTATE, -11);
+STATUS(EINTERNAL, -12);
+
 AT(kernel_host, size, size_t, 0, 0, 0);
 AT(kernel_host, abi, uint32_t, 8, 4, 4);
 AT(kernel_host, threads, int, 12, 8, 8);

@@ -4,8 +4,9 @@
 # The promises to programs that are already compiled: program.c as each release
 # in test/abi/releases has it, compiled and linked against that release's
 # headers and symbols, runs on the library just built; and abidiff finds nothing
-# but additions between the last release's interface and today's. Both must
-# notice what would break them.
+# but additions between the last release's interface and today's; and the layout
+# that plugins see holds in each model of memory that the compiler knows. All
+# must notice what would break them.
 
 set -u
 temp=$(mktemp -d) || exit 1
@@ -124,6 +125,24 @@ sed -i 's/^const char \*dreambooth_version(void);/&\nint dreambooth_gone(void);/
 sed -i 's/^    use_base();/    dreambooth_gone();\n&/' "$tree/test/abi/program.c"
 check "a function that is gone is noticed" \
     refuses 'undefined symbol: dreambooth_gone' run_program "$tree"
+
+# The layout that plugins see --------------------------------------------------
+
+layout() { # FLAGS...; from the headers alone, whether a C library is there or not
+    $CC -std=c11 -ffreestanding -fsyntax-only "$@" "$SRC_DIR/lib/kernel/layout.c"
+}
+
+for model in -m64 -mx32 -m32; do
+    if echo 'int x;' | $CC $model -fsyntax-only -x c - 2>/dev/null; then
+        check "layout with $model" layout $model "-I$SRC_DIR/include"
+    fi
+done
+tree=$temp/layout
+copy_interface "$SRC_DIR" "$tree"
+sed -i 's/^    int64_t lda, ldb, ldc;/    int64_t lda, ldc, ldb;/' \
+    "$tree/include/dreambooth/backend.h"
+check "another layout does not compile" refuses 'ABI 1: gemm.ldb' \
+    layout "-I$tree/include"
 
 # The interface of the last release -------------------------------------------
 
