@@ -84,6 +84,8 @@ flags = -std=c11 $(warnings) -ffp-contract=off $(FLOAT_CFLAGS) -MMD -MP \
 
 build/lib/%.o: flags_here = -fPIC -fvisibility=hidden -DDREAMBOOTH_BUILDING \
     -DDREAMBOOTH_VERSION='"$(VERSION)"' -I$(srcdir)/lib $(DEPENDENCY_CFLAGS)
+build/src/%.o: flags_here = -DDREAMBOOTH_SYSCONFDIR='"$(sysconfdir)"' \
+    $(JANSSON_CFLAGS)
 build/lib/kernel/%.o: optimise = -fno-math-errno \
     $(if $(filter -O2,$(CFLAGS)),-O3)
 build/test/%.o: flags_here = -I$(srcdir)/lib -I$(srcdir)/test/unit \
@@ -141,7 +143,7 @@ rpath = -Wl,-rpath,
 # With an RPATH, or without
 link_command = $(CC) $(REPRODUCIBLE) $(CFLAGS) $(LDFLAGS) -o $@ \
     $(src_objects) $(library) $(if $(filter $(archive),$(library)), \
-        $(DEPENDENCY_LIBS),$(if $(1),$(rpath)'$(1)'))
+        $(DEPENDENCY_LIBS),$(JANSSON_LIBS) $(if $(1),$(rpath)'$(1)'))
 
 $(command): $(src_objects) $(library)
 	$(call say,LD,$@)
