@@ -49,7 +49,7 @@ static const struct db_fact facts[] = {
      "class images that this run has made"},
     {"class-images.missing", DB_FACT_INTEGER,
      offsetof(struct db_trainer_facts, class_missing), NULL,
-     "class images that this run has to make in all"},
+     "class images that are still to be made"},
 };
 
 const struct db_fact_table db_trainer_facts = {facts, DB_COUNT(facts)};
