@@ -253,34 +253,63 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
 }
 
+static int differs(const struct db_json_reader *reader, const char *name,
+                   const char *then, const char *now)
+{
+    return db_fail(reader->env, DREAMBOOTH_EINVAL,
+                   "cannot resume: option \"%s\" is \"%s\" now and was \"%s\" "
+                   "in %s; set it back, or choose another out",
+                   name, now != NULL ? now : "", then != NULL ? then : "",
+                   reader->file);
+}
+
+/* An option that the checkpoint lacks is newer than it: the run was as the
+ * default is. */
+static int compare_setting(const struct db_json_reader *reader,
+                           const struct db_option *row,
+                           const struct db_trainer_settings *settings,
+                           const struct db_trainer_settings *defaults)
+{
+    struct db_env *env = reader->env;
+    const char *then = NULL;
+    char *now = NULL, *usual = NULL;
+    int status = db_json_get_text(reader, row->name, DB_JSON_OPTIONAL, &then);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_options_get_text(env, &db_trainer_options, settings,
+                                     row->name, &now);
+    if (status == DREAMBOOTH_OK && then == NULL)
+        status = db_options_get_text(env, &db_trainer_options, defaults,
+                                     row->name, &usual);
+    if (then == NULL)
+        then = usual;
+    if (status == DREAMBOOTH_OK && !same_text(then, now))
+        status = differs(reader, row->name, then, now);
+    db_free(env, now);
+    db_free(env, usual);
+    return status;
+}
+
 static int compare_settings(const struct db_json_reader *reader,
                             const struct db_trainer_settings *settings)
 {
     struct db_json_reader inner = *reader;
+    struct db_trainer_settings defaults;
     size_t i;
     int status =
         db_json_get_object(reader, "settings", DB_JSON_REQUIRED, &inner.object);
 
+    if (status == DREAMBOOTH_OK)
+        status = db_options_init(reader->env, &db_trainer_options, &defaults);
+    if (status != DREAMBOOTH_OK)
+        return status;
     for (i = 0; i < db_trainer_options.count && status == DREAMBOOTH_OK; i++) {
         const struct db_option *row = &db_trainer_options.rows[i];
-        const char *then = NULL;
-        char *now = NULL;
 
-        if (!must_agree(row, settings))
-            continue;
-        status = db_json_get_text(&inner, row->name, DB_JSON_OPTIONAL, &then);
-        if (status == DREAMBOOTH_OK)
-            status = db_options_get_text(reader->env, &db_trainer_options,
-                                         settings, row->name, &now);
-        if (status == DREAMBOOTH_OK && !same_text(then, now))
-            status = db_fail(reader->env, DREAMBOOTH_EINVAL,
-                             "cannot resume: option \"%s\" is \"%s\" now and "
-                             "was \"%s\" in %s; set it back, or choose "
-                             "another out",
-                             row->name, now != NULL ? now : "",
-                             then != NULL ? then : "", reader->file);
-        db_free(reader->env, now);
+        if (must_agree(row, settings))
+            status = compare_setting(&inner, row, settings, &defaults);
     }
+    db_options_release(reader->env, &db_trainer_options, &defaults);
     return status;
 }
 
