@@ -21,7 +21,7 @@ struct failing {
 };
 
 static void *failing_resize(void *user, void *pointer, size_t old_size,
-                           size_t size)
+                            size_t size)
 {
     struct failing *failing = user;
 
