@@ -209,8 +209,13 @@ tests: $(products) $(archive) $(unit_tests) \
     $(if $(bench_objects),build/test/bench-run) \
     $(if $(demo_objects),build/doc/demo/draw)
 
+# What the tests can use is installed, where that may be; see install-packages.
+.PHONY: check-packages
+check-packages:
+	@$(srcdir)/build-aux/install-packages --check
+
 # TESTS="test_env cli" runs some only.
-check: tests
+check: check-packages tests
 	@$(tell) PARITY_DIR='$(DIR)' $(srcdir)/build-aux/run-tests \
 	    $(srcdir)/build-aux/check-style $(srcdir)/build-aux/check-includes \
 	    $(unit_tests) $(addprefix $(srcdir)/,$(test_scripts))
