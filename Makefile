@@ -46,11 +46,12 @@ parity_objects := $(call objects,test/parity/*.c)
 bench_objects := $(call objects,test/bench/*.c)
 demo_objects := $(call objects,doc/demo/*.c)
 headers := $(call sources,include/dreambooth/*.h)
-man_pages := $(call sources,doc/man/*.[1-9])
+man_objects := $(call objects,doc/man/*.c)
+man_sources := $(call sources,doc/man/*.in)
 unit_tests := $(unit_objects:.o=)
 test_scripts := $(call sources,test/*/run.sh)
 all_objects := $(lib_objects) $(src_objects) $(unit_objects) $(parity_objects) \
-    $(bench_objects) $(demo_objects)
+    $(bench_objects) $(demo_objects) $(man_objects)
 
 archive = build/libdreambooth.a
 soname = libdreambooth.so.$(SOVERSION)
@@ -68,6 +69,13 @@ products := $(if $(filter yes,$(ENABLE_STATIC)),$(archive)) \
 completions := $(if $(src_objects),$(if $(EMULATOR)$(filter no,$(CROSS_COMPILING)), \
     bash zsh fish))
 products += $(addprefix build/completion/,$(completions))
+
+# So is what the manual says of options and functions. Each function has a link
+# to the page of its handle.
+man_pages := $(if $(src_objects),$(if $(EMULATOR)$(filter no,$(CROSS_COMPILING)), \
+    $(man_sources:doc/man/%.in=%) \
+    $(addsuffix .3,$(shell cat $(srcdir)/test/symbols.txt))))
+products += $(if $(man_pages),build/doc/man/made)
 
 all: $(products)
 
@@ -88,6 +96,7 @@ build/src/%.o: flags_here = -DDREAMBOOTH_SYSCONFDIR='"$(sysconfdir)"' \
     $(JANSSON_CFLAGS)
 build/lib/kernel/%.o: optimise = -fno-math-errno \
     $(if $(filter -O2,$(CFLAGS)),-O3)
+build/doc/man/%.o: flags_here = -I$(srcdir)/src
 build/test/%.o: flags_here = -I$(srcdir)/lib -I$(srcdir)/test/unit \
     $(DEPENDENCY_CFLAGS) $(CHECK_CFLAGS)
 
@@ -157,6 +166,35 @@ build/completion/%: $(command)
 	$(call say,MAKE,$@)
 	@mkdir -p $(@D)
 	$(Q)$(EMULATOR) $(command) completion $* >$@.new && mv $@.new $@
+
+build/doc/man/make-pages: $(man_objects) $(src_objects) $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(man_objects) \
+	    $(filter-out build/src/main.o,$(src_objects)) $(library) \
+	    $(if $(filter $(archive),$(library)),$(DEPENDENCY_LIBS), \
+	        $(rpath)'$$ORIGIN/../..')
+
+# Their date is the release's, which ChangeLog has; before it, of the time that
+# SOURCE_DATE_EPOCH or ChangeLog's own stamp tells.
+build/doc/man/made: build/doc/man/make-pages $(addprefix $(srcdir)/, \
+    $(man_sources) $(headers) $(call sources,doc/examples/*.c) ChangeLog)
+	$(call say,MAKE,build/doc/man)
+	@rm -rf build/doc/man/man[1-9]
+	$(Q)day=$$(sed -n '1s/.*(\(20[0-9-]*\))$$/\1/p' $(srcdir)/ChangeLog); \
+	    test -n "$$day" || \
+	    day=@$${SOURCE_DATE_EPOCH:-$$(stat -c %Y $(srcdir)/ChangeLog)}; \
+	    day=$$(LC_ALL=C date -u -d "$$day" '+%B %-d, %Y') && \
+	    $(EMULATOR) build/doc/man/make-pages "$$day" $(srcdir) \
+	    build/doc/man $(man_sources:doc/man/%.in=%) && touch $@
+
+# The manual as a tree for browsers.
+.PHONY: html
+html: build/doc/html/made
+build/doc/html/made: build/doc/man/made $(srcdir)/doc/man/make-html \
+    $(srcdir)/doc/man/style.css
+	$(call say,MAKE,build/doc/html)
+	$(Q)$(srcdir)/doc/man/make-html build/doc/man build/doc/html
+	@touch $@
 
 # Written anew when the folders are others than before.
 .PHONY: FORCE
@@ -259,7 +297,7 @@ demo: $(products) build/doc/demo/draw
 
 # Installing ------------------------------------------------------------------
 
-.PHONY: install uninstall
+.PHONY: install install-html uninstall
 install_data = install -m 644
 install_program = install -m 755
 
@@ -283,7 +321,9 @@ installed = $(addprefix $(includedir)/,$(headers:include/%=%)) \
     $(if $(src_objects),$(bindir)/dreambooth) \
     $(foreach shell,$(completions),$(completion_$(shell))) \
     $(foreach page,$(man_pages), \
-        $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+        $(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
+installed_html = $(addprefix $(htmldir)/,index.html style.css \
+    $(man_sources:doc/man/%.in=%.html))
 
 install: $(products)
 	@umask 022 && mkdir -p $(sort $(dir $(addprefix $(DESTDIR),$(installed))))
@@ -314,11 +354,19 @@ ifneq ($(src_objects),)
 	$(foreach shell,$(completions),$(install_data) \
 	    build/completion/$(shell) $(DESTDIR)$(completion_$(shell));)
 endif
-	$(foreach page,$(man_pages),$(install_data) $(srcdir)/$(page) \
-	    $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/;)
+	$(if $(man_pages),,@echo 'left out: the manual, since the program that' \
+	    'makes it does not run here; EMULATOR=... brings it')
+	$(foreach section,$(sort $(suffix $(man_pages))),$(install_data) \
+	    build/doc/man/man$(section:.%=%)/* \
+	    $(DESTDIR)$(mandir)/man$(section:.%=%)/;)
+
+install-html: html
+	@umask 022 && mkdir -p $(DESTDIR)$(htmldir)
+	$(install_data) build/doc/html/*.html build/doc/html/*.css \
+	    $(DESTDIR)$(htmldir)/
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR),$(installed))
+	rm -f $(addprefix $(DESTDIR),$(installed) $(installed_html))
 	@rmdir $(DESTDIR)$(includedir)/dreambooth 2>/dev/null || :
 
 # Lua -------------------------------------------------------------------------
@@ -409,6 +457,7 @@ help:
 #: make bench            timings
 #: make install          prefix=, DESTDIR= and the other usual variables;
 #:                       EMULATOR= runs what was cross compiled
+#: make html             the manual as HTML; make install-html installs it
 #: make install-lua      the module for LuaJIT and Lua 5.4; luadir=, luacdir=,
 #:                       LUA_VERSIONS="5.3 5.4"; make uninstall-lua
 #: make uninstall        takes away what install put there
