@@ -414,7 +414,7 @@ uninstall-lua:
 
 # Releasing -------------------------------------------------------------------
 
-.PHONY: dist distcheck reproducible
+.PHONY: dist distcheck reproducible deb
 tarball = libdreambooth-$(VERSION).tar.gz
 
 dist: $(srcdir)/configure
@@ -426,6 +426,12 @@ distcheck: dist
 reproducible: dist
 	@CC='$(CC)' $(srcdir)/build-aux/check-reproducible \
 	    libdreambooth-$(VERSION) $(tarball)
+
+# The Debian packages, in DEB=folder. DEB_BUILD_OPTIONS="nocheck parallel=2" and
+# the like are honoured.
+deb: dist
+	@$(srcdir)/build-aux/make-deb libdreambooth-$(VERSION) $(tarball) \
+	    $(or $(DEB),build/deb)
 
 # Cleaning --------------------------------------------------------------------
 
@@ -465,5 +471,6 @@ help:
 #: make distcheck        builds, tests, installs and cleans from the tarball
 #: make reproducible     packs, builds and installs twice, all circumstances
 #:                       different, and compares the bytes
+#: make deb              the Debian packages, in build/deb or DEB=folder
 #: make clean distclean  removes build/; and what configure made
 #: V=1 shows the commands.
