@@ -4,10 +4,13 @@ library's tables, calls under the context's guard, and an owner for the C
 object. A new row in a table is a new attribute here.
 """
 
+from __future__ import annotations
+
 import collections.abc
 import inspect
 import operator
 import re
+from typing import Any, Mapping, MutableMapping
 
 from ._library import (bytes_of, comments, errors, ffi, lib,
                        tables, text_of)
@@ -78,7 +81,7 @@ def _signature(cls):
             parameters += [inspect.Parameter(
                 attribute_name(row.name), inspect.Parameter.KEYWORD_ONLY,
                 default=_default(row),
-                annotation=TYPES[row.type]) for row in cls._options.values()]
+                annotation=TYPES[row.type].__name__) for row in cls._options.values()]
         else:
             parameters.append(parameter)
     return inspect.Signature(parameters[1:])
@@ -179,16 +182,12 @@ class Handle:
             self._set(name.replace("_", "-"), value)
 
     @property
-    def options(self):
+    def options(self) -> MutableMapping[str, Any]:
         """All options by the names they have in C."""
         return Options(self, self._options)
 
-    @options.setter
-    def options(self, values):
-        self.options.update(values)
-
     @property
-    def facts(self):
+    def facts(self) -> Mapping[str, Any]:
         """All facts by the names they have in C."""
         return Facts(self, self._facts)
 
@@ -197,16 +196,16 @@ class Closable(Handle):
     """A handle that can be closed before the garbage collector comes: by
     close(), or at the end of a `with` block."""
 
-    def close(self):
+    def close(self) -> None:
         """Frees it now, or at the end of the call that is running."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             self._finalizer()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

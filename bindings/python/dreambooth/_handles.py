@@ -333,7 +333,7 @@ class Progress(NamedTuple):
 class Step:
     """The facts of one step, by attribute."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle):
         self._handle = handle
         for name in handle._step_facts():
             setattr(self, attribute_name(name), handle._get(name))
@@ -436,8 +436,9 @@ class Trainer(_Stepwise):
         """Does what comes before step 1, and tells how far it is; step() does
         what is left of it."""
         while self._call("prepare", long=True) != lib.DREAMBOOTH_DONE:
-            yield Progress("class images", self.class_images_done,
-                           self.class_images_missing)
+            done = self.class_images_done
+            total = done + self.class_images_missing
+            yield Progress("class images" if total else "checks", done, total)
 
     def step(self) -> TrainerStep | None:
         """Takes a step and gives its facts; None when there is none left."""

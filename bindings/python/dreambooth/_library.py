@@ -5,12 +5,16 @@ Nothing is generated or written down twice: the library hands out its header as
 text, which cffi reads, comments become help, and its tables name all options.
 """
 
+from __future__ import annotations
+
 import collections
 import errno
 import os
 import pathlib
 import re
 import sys
+
+from typing import Any
 
 import cffi
 
@@ -151,9 +155,10 @@ class Error(Exception):
     """An error of the library: its text, .status and .name, such as
     "DREAMBOOTH_EINVAL"."""
 
-    status = lib.DREAMBOOTH_EINTERNAL
+    status: int = lib.DREAMBOOTH_EINTERNAL
+    name: Any
 
-    def __init__(self, text, status=None):
+    def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
         if status is not None:
             self.status = status
