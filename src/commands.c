@@ -2,6 +2,7 @@
 /* The table of all subcommands, and finding one by its name. */
 #include "commands.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "exit.h"
@@ -48,4 +49,31 @@ int command_unknown(const char *name)
     return complain(EXIT_USAGE,
                     "unknown command \"%s\"; \"dreambooth --help\" lists them",
                     name);
+}
+
+int commands_options(struct options **out)
+{
+    size_t i, count = sizeof(all_commands) / sizeof(all_commands[0]);
+    struct options *options = calloc(count, sizeof(*options));
+    int code = EXIT_DONE;
+
+    if (options == NULL)
+        return complain(EXIT_RESOURCES, "out of memory");
+    for (i = 0; all_commands[i] != NULL && code == EXIT_DONE; i++)
+        code = options_new(&options[i], all_commands[i]);
+    if (code != EXIT_DONE) {
+        commands_options_free(options);
+        return code;
+    }
+    *out = options;
+    return EXIT_DONE;
+}
+
+void commands_options_free(struct options *options)
+{
+    size_t i;
+
+    for (i = 0; all_commands[i] != NULL; i++)
+        options_free(&options[i]);
+    free(options);
 }

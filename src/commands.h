@@ -13,6 +13,10 @@ extern const struct subcommand *const all_commands[];
 
 /* The subcommand called NAME, or NULL. */
 const struct subcommand *command_find(const char *name);
+/* The flags of all_commands, in their order, for commands_options_free(); an
+ * exit code. */
+int commands_options(struct options **out);
+void commands_options_free(struct options *options);
 /* Complains that there is none of this name, and suggests one. */
 int command_unknown(const char *name);
 

@@ -3,7 +3,6 @@
 #include "completion.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -72,36 +71,6 @@ void completion_commands(void)
         printf("%s%s", command == all_commands ? "" : " ", (*command)->name);
 }
 
-static size_t count_commands(void)
-{
-    size_t count = 0;
-
-    while (all_commands[count] != NULL)
-        count++;
-    return count;
-}
-
-static int print(void (*script)(const struct options *flags))
-{
-    size_t made, count = count_commands();
-    struct options *flags = calloc(count, sizeof(*flags));
-    int code = EXIT_DONE;
-
-    if (flags == NULL)
-        return complain(EXIT_RESOURCES, "out of memory");
-    for (made = 0; made < count; made++) {
-        code = options_new(&flags[made], all_commands[made]);
-        if (code != EXIT_DONE)
-            break;
-    }
-    if (code == EXIT_DONE)
-        script(flags);
-    while (made-- > 0)
-        options_free(&flags[made]);
-    free(flags);
-    return code;
-}
-
 static int run(const struct options *options)
 {
     static const struct {
@@ -112,11 +81,17 @@ static int run(const struct options *options)
         {"zsh", completion_zsh},
         {"fish", completion_fish},
     };
-    size_t i = 0;
+    struct options *flags;
+    int code = commands_options(&flags);
+    size_t i;
 
-    while (strcmp(scripts[i].shell, options->positionals[0]) != 0)
-        i++;
-    return print(scripts[i].script);
+    if (code != EXIT_DONE)
+        return code;
+    for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+        if (strcmp(scripts[i].shell, options->positionals[0]) == 0)
+            scripts[i].script(flags);
+    commands_options_free(flags);
+    return EXIT_DONE;
 }
 
 static const char *const handles[] = {NULL};

@@ -22,6 +22,31 @@ static int set_trainer(void *trainer, const char *name, const char *value)
     return dreambooth_trainer_set(trainer, name, value);
 }
 
+/* The facts of a plan by their names, as --json has them. */
+static json_t *plan_facts(dreambooth_trainer *trainer)
+{
+    json_t *facts = json_object();
+    char name[64], type[16];
+    size_t i;
+
+    for (i = 0; dreambooth_fact_info("trainer", i, "name", name,
+                                     sizeof(name)) == DREAMBOOTH_OK;
+         i++) {
+        int64_t value;
+
+        if (strncmp(name, "plan.", 5) != 0 ||
+            dreambooth_trainer_get_integer(trainer, name, &value) !=
+                DREAMBOOTH_OK)
+            continue;
+        dreambooth_fact_info("trainer", i, "type", type, sizeof(type));
+        json_object_set_new(facts, name + 5,
+                            strcmp(type, "boolean") == 0
+                                ? json_boolean(value != 0)
+                                : json_integer(value));
+    }
+    return facts;
+}
+
 static void read_plan(dreambooth_trainer *trainer, struct run_plan *plan)
 {
     plan->memory = trainer_integer(trainer, "plan.memory");
@@ -62,9 +87,11 @@ static int plan_described(const struct options *options,
         status = options_apply(options, "trainer", set_trainer, trainer);
     if (status == DREAMBOOTH_OK)
         status = dreambooth_trainer_plan(trainer);
-    code = setup_check(context, status);
+    code = setup_check(options, context, status);
     if (code == EXIT_DONE) {
         read_plan(trainer, plan);
+        if (options_yes(options, "json"))
+            plan->facts = plan_facts(trainer);
         code = check_limit(context, plan);
     }
     dreambooth_trainer_free(trainer);
@@ -84,7 +111,7 @@ int train_plan(const struct options *options, dreambooth_context *context,
         dreambooth_model_describe(&model, context, options->positionals[0]);
     setup_log(context, options);
     if (status != DREAMBOOTH_OK)
-        return complain_of(context, status);
+        return setup_check(options, context, status);
     /* Without a size it is no whole pipeline: opening it will tell why. */
     if (dreambooth_model_get_integer(model, "size", &size) == DREAMBOOTH_OK)
         code = plan_described(options, context, model, plan);
@@ -221,50 +248,86 @@ static long missing_class_images(const struct options *options)
     return wanted - there;
 }
 
-static void print_time(const char *label, double count, const char *what,
-                       double each)
-{
-    char total[32];
+/* How long a run takes. */
+struct run_time {
+    double steps, step;   /* their number, and the seconds of one */
+    double images, image; /* class images that are missing */
+};
 
-    format_duration(count * each, total, sizeof(total));
-    printf("%-26s%10s  (%.0f %s of %.3g s)\n", label, total, count, what, each);
+static int measure(const struct options *options, dreambooth_model *model,
+                   struct run_time *time)
+{
+    double draws = strtod(options_text(options, "class-steps"), NULL);
+    double draw = 0;
+    int status = measure_step(options, model, &time->step);
+
+    time->steps = strtod(options_text(options, "steps"), NULL);
+    time->images = (double)missing_class_images(options);
+    if (status == DREAMBOOTH_OK && time->images > 0)
+        status = measure_draw(options, model, &draw);
+    time->image = draws * draw;
+    return status;
 }
 
-static int measure(const struct options *options, dreambooth_model *model)
+static double total(const struct run_time *time)
 {
-    double steps = strtod(options_text(options, "steps"), NULL);
-    double draws = strtod(options_text(options, "class-steps"), NULL);
-    long missing = missing_class_images(options);
-    double step = 0, draw = 0;
-    char total[32];
-    int status = measure_step(options, model, &step);
+    return time->steps * time->step + time->images * time->image;
+}
 
-    if (status == DREAMBOOTH_OK && missing > 0)
-        status = measure_draw(options, model, &draw);
-    if (status != DREAMBOOTH_OK)
-        return status;
-    format_duration(steps * step + (double)missing * draws * draw, total,
-                    sizeof(total));
-    printf("%-26s%10s\n", "time, about", total);
-    if (missing > 0)
-        print_time("  class images", (double)missing, "images", draws * draw);
-    print_time("  training", steps, "steps", step);
-    return DREAMBOOTH_OK;
+static void print_part(const char *label, double count, const char *what,
+                       double each)
+{
+    char text[32];
+
+    format_duration(count * each, text, sizeof(text));
+    printf("%-26s%10s  (%.0f %s of %.3g s)\n", label, text, count, what, each);
+}
+
+static void print_time(const struct run_time *time)
+{
+    char text[32];
+
+    format_duration(total(time), text, sizeof(text));
+    printf("%-26s%10s\n", "time, about", text);
+    if (time->images > 0)
+        print_part("  class images", time->images, "images", time->image);
+    print_part("  training", time->steps, "steps", time->step);
+}
+
+static int print_json(const struct run_plan *plan, const struct run_time *time)
+{
+    json_t *object = json_deep_copy(plan->facts);
+
+    json_object_set_new(object, "seconds", json_real(total(time)));
+    json_object_set_new(object, "steps", json_integer((json_int_t)time->steps));
+    json_object_set_new(object, "step-seconds", json_real(time->step));
+    json_object_set_new(object, "class-images",
+                        json_integer((json_int_t)time->images));
+    json_object_set_new(object, "class-image-seconds", json_real(time->image));
+    return json_print(object);
 }
 
 int train_dry_run(const struct options *options, dreambooth_context *context,
                   const struct run_plan *plan)
 {
+    struct run_time time = {0};
     dreambooth_model *model;
     int status, code;
 
     status = dreambooth_model_open(&model, context, options->positionals[0]);
     if (status != DREAMBOOTH_OK)
-        return complain_of(context, status);
-    print_plan(plan);
-    fflush(stdout);
-    status = measure(options, model);
-    code = setup_check(context, status);
+        return setup_check(options, context, status);
+    if (plan->facts == NULL) {
+        print_plan(plan);
+        fflush(stdout);
+    }
+    status = measure(options, model, &time);
+    progress_clear();
+    code = setup_check(options, context, status);
+    if (code == EXIT_DONE && plan->facts != NULL)
+        code = print_json(plan, &time);
+    else if (code == EXIT_DONE)
+        print_time(&time);
     dreambooth_model_free(model);
     return code;
 }

@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "color.h"
 #include "progress.h"
 #include "signals.h"
 
@@ -14,7 +16,8 @@ int complain(int code, const char *format, ...)
     va_list arguments;
 
     progress_clear();
-    fputs("dreambooth: ", stderr);
+    fprintf(stderr, "%sdreambooth:%s ", color_code(COLOR_ERROR),
+            color_code(COLOR_END));
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
@@ -57,8 +60,12 @@ int complain_of(const dreambooth_context *context, int status)
 
 void remark(const char *kind, const char *text)
 {
+    bool warning = strcmp(kind, "warning") == 0;
+
     progress_clear();
-    fprintf(stderr, "dreambooth: %s: %s\n", kind, text);
+    fprintf(stderr, "dreambooth: %s%s:%s %s\n",
+            warning ? color_code(COLOR_WARNING) : "", kind,
+            warning ? color_code(COLOR_END) : "", text);
 }
 
 const struct exit_meaning exit_meanings[] = {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "config.h"
 #include "exit.h"
 
 #define COLUMNS 79
@@ -155,9 +156,39 @@ void help_subcommand(const struct options *options, bool all)
     print_exit_codes();
 }
 
-void help_overview(void)
+/* What threads and memory are, and the flags of every command. */
+static int print_common(void)
+{
+    const struct option_group *group;
+    struct options options;
+    int code = options_new(&options, all_commands[0]);
+
+    if (code != EXIT_DONE)
+        return code;
+    for (group = option_groups; group->title != NULL; group++)
+        if (strcmp(group->name, "context") == 0 ||
+            strcmp(group->name, "global") == 0)
+            print_group(&options, group, false);
+    options_free(&options);
+    return EXIT_DONE;
+}
+
+static void print_named(const char *title, const struct named_text *row)
+{
+    printf("\n%s:\n", title);
+    for (; row->name != NULL; row++) {
+        if (printf("  %-*s", INDENT - 3, row->name) < INDENT)
+            putchar(' ');
+        else
+            printf("\n%*s", INDENT, "");
+        print_wrapped(row->text, INDENT, INDENT);
+    }
+}
+
+int help_overview(void)
 {
     const struct subcommand *const *command;
+    int code;
 
     puts("Usage: dreambooth COMMAND [ARGUMENTS] [OPTIONS]\n\n"
          "Teaches a Stable Diffusion model a subject from a few photos, and "
@@ -165,9 +196,11 @@ void help_overview(void)
          "Commands:");
     for (command = all_commands; *command != NULL; command++)
         printf("  %-12s%s\n", (*command)->name, (*command)->summary);
-    puts("\nOptions of all commands: --threads N, --memory-limit BYTES, "
-         "--backend NAME,\n--quiet, --verbose, --help, --help-all, --version");
+    code = print_common();
+    print_named("Configuration files, of options for all runs", config_files);
+    print_named("Environment", environment_variables);
     print_exit_codes();
+    return code;
 }
 
 void help_first_steps(void)
@@ -196,10 +229,8 @@ static int run(const struct options *options)
     struct options of_command;
     int code;
 
-    if (options->positional_count == 0) {
-        help_overview();
-        return EXIT_DONE;
-    }
+    if (options->positional_count == 0)
+        return help_overview();
     command = command_find(options->positionals[0]);
     if (command == NULL)
         return command_unknown(options->positionals[0]);

@@ -7,7 +7,8 @@
 
 /* ALL: with the options for experts. */
 void help_subcommand(const struct options *options, bool all);
-void help_overview(void);
+/* Of all commands; an exit code. */
+int help_overview(void);
 /* For those who type "dreambooth" and nothing else. */
 void help_first_steps(void);
 

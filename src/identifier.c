@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "exit.h"
+#include "json.h"
 #include "setup.h"
 
 /* What a picker is made of: a model, or its tokenizer alone. */
@@ -58,30 +59,79 @@ static void print_picked(const dreambooth_identifier *picker, size_t index)
            list, number, dreambooth_identifier_explanation(picker, index));
 }
 
-static int pick(dreambooth_identifier *picker)
+static json_t *picked_json(const dreambooth_identifier *picker, size_t index)
 {
-    int status = dreambooth_identifier_pick(picker);
+    double prior = dreambooth_identifier_prior(picker, index);
+    json_t *object = json_object();
+    const int32_t *ids;
+    size_t count;
+
+    ids = dreambooth_identifier_ids(picker, index, &count);
+    json_object_set_new(object, "word",
+                        json_text(dreambooth_identifier_word(picker, index)));
+    json_object_set_new(object, "ids", json_ids(ids, count));
+    json_object_set_new(object, "prior",
+                        prior >= 0 ? json_real(prior) : json_null());
+    json_object_set_new(
+        object, "explanation",
+        json_text(dreambooth_identifier_explanation(picker, index)));
+    return object;
+}
+
+static int print_picked_json(const dreambooth_identifier *picker)
+{
+    size_t i, count = dreambooth_identifier_count(picker);
+    json_t *list = json_array();
+
+    for (i = 0; i < count; i++)
+        json_array_append_new(list, picked_json(picker, i));
+    return json_print(json_pack("{so}", "identifiers", list));
+}
+
+/* FINDINGS has a line for each. */
+static int print_findings_json(const char *word, const char *findings)
+{
+    json_t *object = json_object(), *list = json_array();
+    char line[512];
+    size_t length;
+
+    json_object_set_new(object, "word", json_text(word));
+    json_object_set_new(object, "good", json_boolean(findings[0] == '\0'));
+    while (*findings != '\0') {
+        length = strcspn(findings, "\n");
+        snprintf(line, sizeof(line), "%.*s", (int)length, findings);
+        json_array_append_new(list, json_text(line));
+        findings += length;
+        findings += *findings == '\n';
+    }
+    json_object_set_new(object, "findings", list);
+    return json_print(object);
+}
+
+static int pick(const struct options *options, const struct source *source)
+{
+    const dreambooth_identifier *picker = source->picker;
+    int code = setup_check(options, source->context,
+                           dreambooth_identifier_pick(source->picker));
     size_t i;
 
-    if (status != DREAMBOOTH_OK)
-        return status;
+    if (code != EXIT_DONE)
+        return code;
+    if (options_yes(options, "json"))
+        return print_picked_json(picker);
     printf("%-12s %-18s %-7s %s\n", "identifier", "ids", "prior", "why");
     for (i = 0; i < dreambooth_identifier_count(picker); i++)
         print_picked(picker, i);
-    return DREAMBOOTH_OK;
+    return EXIT_DONE;
 }
 
-static int check(dreambooth_identifier *picker, const char *word)
+static void print_findings(const char *word, const char *findings)
 {
-    const char *findings;
-    int status = dreambooth_identifier_check(picker, word, &findings);
     size_t length;
 
-    if (status != DREAMBOOTH_OK)
-        return status;
     if (findings[0] == '\0') {
         printf("\"%s\" is a good identifier\n", word);
-        return DREAMBOOTH_OK;
+        return;
     }
     printf("\"%s\" is not a good identifier:\n", word);
     while (*findings != '\0') {
@@ -90,7 +140,19 @@ static int check(dreambooth_identifier *picker, const char *word)
         findings += length;
         findings += *findings == '\n';
     }
-    return DREAMBOOTH_OK;
+}
+
+static int check(const struct options *options, const struct source *source)
+{
+    const char *word = options_text(options, "check"), *findings;
+    int status = dreambooth_identifier_check(source->picker, word, &findings);
+
+    if (status != DREAMBOOTH_OK)
+        return setup_check(options, source->context, status);
+    if (options_yes(options, "json"))
+        return print_findings_json(word, findings);
+    print_findings(word, findings);
+    return EXIT_DONE;
 }
 
 static int set_identifier(void *picker, const char *name, const char *value)
@@ -112,10 +174,9 @@ static int run(const struct options *options)
     if (status == DREAMBOOTH_OK)
         status =
             options_apply(options, "identifier", set_identifier, source.picker);
-    if (status == DREAMBOOTH_OK)
-        status =
-            word == NULL ? pick(source.picker) : check(source.picker, word);
-    code = setup_check(source.context, status);
+    code = setup_check(options, source.context, status);
+    if (code == EXIT_DONE)
+        code = word == NULL ? pick(options, &source) : check(options, &source);
     close_source(&source);
     return setup_end(source.context, code);
 }
@@ -133,6 +194,7 @@ static const struct own_flag own[] = {
     {"prior", NULL, "true",
      "do without the model's prior: needs its tokenizer alone, and is faster",
      NULL},
+    {"json", NULL, NULL, "print an object of JSON", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -145,7 +207,10 @@ const struct subcommand identifier_command = {
         "ranks them by how weak the model's prior for them is: 0 is the "
         "weakest, and the best to bind a subject to. With --check, judges a "
         "word of your own: whether it is common, splits badly or means "
-        "something already.",
+        "something already.\n\n"
+        "With --json: identifiers, a list of objects with word, ids, prior "
+        "(null without the model) and explanation; with --check word, good "
+        "(true or false) and findings, a list of texts.",
     .example = "dreambooth identifier MODEL --count 5 --seed 3",
     .handles = handles,
     .own = own,

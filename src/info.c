@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* `dreambooth info`: what is in a model's folder or file. */
 #include <stdio.h>
+#include <string.h>
 
 #include <dreambooth/model.h>
 
 #include "commands.h"
 #include "exit.h"
+#include "json.h"
 #include "progress.h"
 #include "setup.h"
 
@@ -91,11 +93,96 @@ static void print_facts(dreambooth_model *model)
             printf("%-18s%s\n", texts[i][1], text);
 }
 
+/* A fact as its type has it; NULL for one that the model does not have. */
+static json_t *fact(dreambooth_model *model, const char *name, const char *type)
+{
+    const char *text;
+    int64_t value;
+
+    if (strcmp(type, "integer") == 0)
+        return dreambooth_model_get_integer(model, name, &value) ==
+                       DREAMBOOTH_OK
+                   ? json_integer(value)
+                   : NULL;
+    return dreambooth_model_get_text(model, name, &text) == DREAMBOOTH_OK
+               ? json_text(text)
+               : NULL;
+}
+
+/* "part.N.bytes" is "bytes" of each part. */
+static void add_to_parts(json_t *parts, dreambooth_model *model,
+                         const char *key, const char *type)
+{
+    int64_t i, count = 0;
+    char name[96];
+
+    dreambooth_model_get_integer(model, "parts", &count);
+    for (i = 0; i < count; i++) {
+        if ((int64_t)json_array_size(parts) == i)
+            json_array_append_new(parts, json_object());
+        snprintf(name, sizeof(name), "part.%lld.%s", (long long)i, key);
+        json_object_set_new(json_array_get(parts, (size_t)i), key,
+                            fact(model, name, type));
+    }
+}
+
+/* "record.KEY": the options of a trainer that the record has. */
+static void add_record(json_t *object, dreambooth_model *model)
+{
+    char key[64], name[96], type[16];
+    json_t *record = json_object();
+    size_t i;
+
+    for (i = 0; dreambooth_option_info("trainer", i, "name", key,
+                                       sizeof(key)) == DREAMBOOTH_OK;
+         i++) {
+        dreambooth_option_info("trainer", i, "type", type, sizeof(type));
+        snprintf(name, sizeof(name), "record.%s", key);
+        json_object_set_new(record, key, fact(model, name, type));
+    }
+    if (json_object_size(record) > 0)
+        json_object_set(object, "record", record);
+    json_decref(record);
+}
+
+/* All facts of a model, by their names. */
+static int print_json(dreambooth_model *model)
+{
+    char name[64], type[16];
+    json_t *object = json_object(), *parts = json_array();
+    size_t i;
+
+    for (i = 0; dreambooth_fact_info("model", i, "name", name, sizeof(name)) ==
+                DREAMBOOTH_OK;
+         i++) {
+        dreambooth_fact_info("model", i, "type", type, sizeof(type));
+        if (strncmp(name, "part.N.", 7) == 0)
+            add_to_parts(parts, model, name + 7, type);
+        else if (strcmp(name, "parts") == 0)
+            json_object_set(object, name, parts);
+        else if (strcmp(name, "record.KEY") == 0)
+            add_record(object, model);
+        else
+            json_object_set_new(object, name, fact(model, name, type));
+    }
+    json_decref(parts);
+    return json_print(object);
+}
+
+static int print(dreambooth_model *model)
+{
+    int64_t size;
+
+    print_parts(model);
+    if (dreambooth_model_get_integer(model, "size", &size) == DREAMBOOTH_OK)
+        print_facts(model);
+    return EXIT_DONE;
+}
+
 static int run(const struct options *options)
 {
     dreambooth_context *context;
     dreambooth_model *model;
-    int64_t size;
     int code = setup_begin(options, &context);
     int status;
 
@@ -104,15 +191,17 @@ static int run(const struct options *options)
     status =
         dreambooth_model_describe(&model, context, options->positionals[0]);
     if (status != DREAMBOOTH_OK)
-        return setup_end(context, complain_of(context, status));
-    print_parts(model);
-    if (dreambooth_model_get_integer(model, "size", &size) == DREAMBOOTH_OK)
-        print_facts(model);
+        return setup_end(context, setup_check(options, context, status));
+    code = options_yes(options, "json") ? print_json(model) : print(model);
     dreambooth_model_free(model);
-    return setup_end(context, EXIT_DONE);
+    return setup_end(context, code);
 }
 
 static const char *const handles[] = {"context", NULL};
+static const struct own_flag own[] = {
+    {"json", NULL, NULL, "print an object of JSON instead of a table", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 static const struct positional positionals[] = {
     {"MODEL",
      "folder of a pipeline or of one of its parts, or a .safetensors file",
@@ -128,9 +217,14 @@ const struct subcommand info_command = {
         "Lists the parts with their tensors, parameters, bytes and "
         "precision; of a whole pipeline also what it was made for, and of "
         "one that was trained here the identifier, the prompts and the "
-        "steps. Weights are not read, so that it takes no time.",
+        "steps. Weights are not read, so that it takes no time.\n\n"
+        "With --json: path, parts (a list of objects with name, parameters, "
+        "tensors, bytes and precision) and, of a pipeline, size, prompt-length "
+        "and scheduler; of one that was trained here also record, an object "
+        "with the options of the training.",
     .example = "dreambooth info my-dog",
     .handles = handles,
+    .own = own,
     .positionals = positionals,
     .run = run,
 };

@@ -91,7 +91,8 @@ static int run(const struct options *options)
         code = setup_begin(options, &context);
     if (code != EXIT_DONE)
         return code;
-    return setup_end(context, setup_check(context, make(options, context)));
+    return setup_end(context,
+                     setup_check(options, context, make(options, context)));
 }
 
 static const char *const handles[] = {"context", NULL};

@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "color.h"
 #include "commands.h"
+#include "config.h"
 #include "exit.h"
 #include "help.h"
 #include "version.h"
 
 /* After the flags are read: what was asked for. */
-static int act(const struct options *options)
+static int act(struct options *options)
 {
     int code;
 
@@ -22,8 +24,11 @@ static int act(const struct options *options)
     }
     if (options_yes(options, "version"))
         return print_version(options_yes(options, "verbose"));
-    code = options_check_positionals(options);
-    return code != EXIT_DONE ? code : options->subcommand->run(options);
+    code = config_read(options);
+    color_choose(options_text(options, "color"));
+    if (code == EXIT_DONE)
+        code = options_check_positionals(options);
+    return code == EXIT_DONE ? options->subcommand->run(options) : code;
 }
 
 static int run(const struct subcommand *command, int count, char **arguments)
@@ -54,10 +59,8 @@ static int dispatch_flag(int count, char **arguments)
     static const char *const helps[] = {"--help", "-h", "--help-all", NULL};
     static const char *const verbose[] = {"--verbose", "-v", NULL};
 
-    if (is_any(arguments[1], helps)) {
-        help_overview();
-        return EXIT_DONE;
-    }
+    if (is_any(arguments[1], helps))
+        return help_overview();
     if (strcmp(arguments[1], "--version") == 0)
         return print_version(count > 2 && is_any(arguments[2], verbose));
     return complain(EXIT_USAGE,

@@ -17,6 +17,14 @@ const struct own_flag global_flags[] = {
     {"help-all", NULL, NULL, "say this with the options for experts", NULL},
     {"quiet", NULL, NULL, "say nothing but warnings and errors", NULL},
     {"verbose", NULL, NULL, "say more", NULL},
+    {"color", "WHEN", "auto",
+     "colours in messages; auto: on a terminal, unless NO_COLOR is set",
+     "auto always never"},
+    {"config", "FILE", NULL, "read options from this file, too", NULL},
+    {"no-config", NULL, NULL,
+     "leave out the usual configuration files; that of --config is read "
+     "nonetheless",
+     NULL},
     {"version", NULL, NULL, "say the version", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -152,8 +160,10 @@ void options_free(struct options *options)
 {
     size_t i;
 
-    for (i = 0; i < options->count; i++)
+    for (i = 0; i < options->count; i++) {
         free(options->flags[i].value);
+        free(options->flags[i].origin);
+    }
     free(options->flags);
 }
 
@@ -194,21 +204,40 @@ static int unknown(const struct options *options, const char *name,
                     wrong, options->subcommand->name);
 }
 
-static int keep(struct flag *flag, const char *value)
+/* WHERE in a configuration file, or NULL for the command line, which wins. */
+static int keep(struct flag *flag, const char *where, const char *value)
 {
-    char *copy, what[64];
+    char *copy, *origin = NULL, what[512];
     int code;
 
-    snprintf(what, sizeof(what), "option --%s", flag->name);
+    if (where == NULL)
+        snprintf(what, sizeof(what), "option --%s", flag->name);
+    else
+        snprintf(what, sizeof(what), "%s: option %s", where, flag->name);
     code = value_check(flag, what, value);
     if (code != EXIT_DONE)
         return code;
+    if (where != NULL && flag->value != NULL && flag->origin == NULL)
+        return EXIT_DONE;
     copy = value_copy(flag, value);
-    if (copy == NULL)
+    if (where != NULL)
+        origin = strdup(where);
+    if (copy == NULL || (where != NULL && origin == NULL)) {
+        free(copy);
+        free(origin);
         return complain(EXIT_RESOURCES, "out of memory");
+    }
     free(flag->value);
+    free(flag->origin);
     flag->value = copy;
+    flag->origin = origin;
     return EXIT_DONE;
+}
+
+int options_set(struct options *options, const char *name, const char *where,
+                const char *value)
+{
+    return keep(find(options, name, strlen(name)), where, value);
 }
 
 /* "--name=VALUE", "--name VALUE", "--name" and "--no-name"; *USED is how many
@@ -234,14 +263,14 @@ static int parse_long(struct options *options, int count, char **arguments,
         return complain(EXIT_USAGE, "option --no-%s takes no value",
                         flag->name);
     if (equals != NULL)
-        return keep(flag, equals + 1);
+        return keep(flag, NULL, equals + 1);
     if (strcmp(flag->type, "boolean") == 0)
-        return keep(flag, negated ? "false" : "true");
+        return keep(flag, NULL, negated ? "false" : "true");
     if (count < 2 || strncmp(arguments[1], "--", 2) == 0)
         return complain(EXIT_USAGE, "option --%s needs a value: --%s %s",
                         flag->name, flag->name, flag->placeholder);
     *used = 2;
-    return keep(flag, arguments[1]);
+    return keep(flag, NULL, arguments[1]);
 }
 
 static int parse_short(struct options *options, const char *argument)
@@ -251,7 +280,7 @@ static int parse_short(struct options *options, const char *argument)
 
     for (i = 0; names[i] != NULL; i++)
         if (argument[1] == names[i][0] && argument[2] == '\0')
-            return keep(find(options, names[i], strlen(names[i])), "true");
+            return options_set(options, names[i], NULL, "true");
     return complain(EXIT_USAGE, "unknown option %s; options begin with --",
                     argument);
 }
@@ -346,4 +375,44 @@ int options_apply(const struct options *options, const char *handle,
             status = set(to, flag->name, flag->value);
     }
     return status;
+}
+
+/* Whether TEXT begins with WORD. */
+static bool begins_with(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    return length > 0 && strncmp(text, word, length) == 0 &&
+           strchr(":\" ", text[length]) != NULL && text[length] != '\0';
+}
+
+/* Whether TEXT has WORD in quotes. */
+static bool quotes(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    while ((text = strchr(text, '"')) != NULL) {
+        text++;
+        if (strncmp(text, word, length) == 0 && text[length] == '"')
+            return true;
+    }
+    return false;
+}
+
+const char *options_origin(const struct options *options, const char *error)
+{
+    const char *text = error;
+    size_t i;
+
+    if (strncmp(text, "option \"", 8) == 0)
+        text += 8;
+    for (i = 0; i < options->count; i++) {
+        const struct flag *flag = &options->flags[i];
+
+        if (flag->origin != NULL &&
+            (begins_with(text, flag->name) || begins_with(text, flag->value) ||
+             quotes(text, flag->value)))
+            return flag->origin;
+    }
+    return NULL;
 }

@@ -56,11 +56,12 @@ extern const struct option_group option_groups[];
 
 /* One flag, wherever it comes from. */
 struct flag {
-    char name[40], type[12], range[256], choices[256], default_text[64];
-    char placeholder[24], unit[16], help[160];
+    char name[40], type[12], placeholder[24], unit[16];
+    char range[1024], choices[1024], default_text[1024], help[1024];
     bool advanced;
     const char *group; /* of option_groups */
     char *value;       /* as given; NULL: not given */
+    char *origin;      /* where in a configuration file; NULL: not there */
 };
 
 #define POSITIONALS 4
@@ -79,6 +80,10 @@ void options_free(struct options *options);
 /* Reads the arguments behind the subcommand; complains and gives an exit code
  * for what is wrong. */
 int options_parse(struct options *options, int count, char **arguments);
+/* Sets the flag NAME, which must be there, as WHERE in a configuration file
+ * says; what the command line says wins (and is a WHERE of NULL). */
+int options_set(struct options *options, const char *name, const char *where,
+                const char *value);
 /* Complains unless all positional arguments are there. */
 int options_check_positionals(const struct options *options);
 
@@ -90,6 +95,11 @@ const char *options_text(const struct options *options, const char *name);
 bool options_yes(const struct options *options, const char *name);
 /* Complains unless NAME was given. */
 int options_need(const struct options *options, const char *name);
+
+/* Where the configuration file sets what ERROR, a text of the library, is
+ * about: the option whose name or value it begins with, or whose value it
+ * quotes. NULL: nowhere. */
+const char *options_origin(const struct options *options, const char *error);
 
 typedef int option_setter(void *handle, const char *name, const char *value);
 /* Hands all values given for HANDLE to SET, until one is refused: then its

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "color.h"
 #include "machine.h"
 
 #define REDRAW_SECONDS 0.1
@@ -25,7 +26,7 @@ static struct {
 void progress_start(dreambooth_context *context)
 {
     memset(&line, 0, sizeof(line));
-    if (context != NULL && isatty(STDERR_FILENO))
+    if (context != NULL && is_screen())
         line.context = context;
 }
 
@@ -94,14 +95,17 @@ static void draw(int64_t done, int64_t total, const char *more, double now)
 {
     char text[256], speed[80], memory[32];
     int64_t live = 0;
+    int room;
 
     format_speed(done, total, now, speed, sizeof(speed));
     dreambooth_context_get_integer(line.context, "memory.live", &live);
     format_bytes((double)live, memory, sizeof(memory));
-    snprintf(text, sizeof(text), "%s %lld of %lld%s%s%s, %s", line.stage,
-             (long long)done, (long long)total, more == NULL ? "" : ", ",
+    snprintf(text, sizeof(text), " %lld of %lld%s%s%s, %s", (long long)done,
+             (long long)total, more == NULL ? "" : ", ",
              more == NULL ? "" : more, speed, memory);
-    fprintf(stderr, "\r%.*s\033[K", terminal_columns() - 1, text);
+    room = terminal_columns() - 1 - (int)strlen(line.stage);
+    fprintf(stderr, "\r%s%s%s%.*s\033[K", color_code(COLOR_STAGE), line.stage,
+            color_code(COLOR_END), room > 0 ? room : 0, text);
     fflush(stderr);
     line.shown = 1;
     line.drawn = now;

@@ -211,7 +211,7 @@ static int draw_all(struct drawing *drawing, dreambooth_model *model)
     dreambooth_sampler_free(drawing->sampler);
     if (status == DREAMBOOTH_ECANCELLED)
         return stopped(drawing);
-    return setup_check(drawing->context, status);
+    return setup_check(drawing->options, drawing->context, status);
 }
 
 static int run(const struct options *options)
@@ -232,7 +232,8 @@ static int run(const struct options *options)
     status =
         dreambooth_model_open(&model, drawing.context, options->positionals[0]);
     if (status != DREAMBOOTH_OK)
-        return setup_end(drawing.context, complain_of(drawing.context, status));
+        return setup_end(drawing.context,
+                         setup_check(options, drawing.context, status));
     code = draw_all(&drawing, model);
     dreambooth_model_free(model);
     return setup_end(drawing.context, code);

@@ -45,9 +45,8 @@ static int configure(dreambooth_context *context, const struct options *options)
 
     if (status == DREAMBOOTH_OK)
         status = options_apply(options, "context", set_context, context);
-    if (status != DREAMBOOTH_OK)
-        return complain(EXIT_USAGE, "%s", dreambooth_context_error(context));
-    return EXIT_DONE;
+    return setup_check(options, context, status) == EXIT_DONE ? EXIT_DONE
+                                                              : EXIT_USAGE;
 }
 
 void setup_log(dreambooth_context *context, const struct options *options)
@@ -94,7 +93,16 @@ int setup_end(dreambooth_context *context, int code)
     return code;
 }
 
-int setup_check(const dreambooth_context *context, int status)
+int setup_check(const struct options *options,
+                const dreambooth_context *context, int status)
 {
-    return status >= DREAMBOOTH_OK ? EXIT_DONE : complain_of(context, status);
+    const char *origin;
+
+    if (status >= DREAMBOOTH_OK)
+        return EXIT_DONE;
+    origin = options_origin(options, dreambooth_context_error(context));
+    if (origin == NULL)
+        return complain_of(context, status);
+    return complain(complain_code(status), "%s: %s", origin,
+                    dreambooth_context_error(context));
 }

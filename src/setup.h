@@ -14,7 +14,9 @@ int setup_begin(const struct options *options, dreambooth_context **out);
 int setup_end(dreambooth_context *context, int code);
 /* Writes what the library has to say: more or less of it, by the flags. */
 void setup_log(dreambooth_context *context, const struct options *options);
-/* Complains of STATUS unless it is a success; gives the exit code. */
-int setup_check(const dreambooth_context *context, int status);
+/* Complains of STATUS unless it is a success; gives the exit code. The line of
+ * the configuration file that is to blame is named. */
+int setup_check(const struct options *options,
+                const dreambooth_context *context, int status);
 
 #endif

@@ -156,7 +156,7 @@ static int stop(struct run *run)
     if (step > 0)
         status = dreambooth_trainer_checkpoint(run->trainer);
     if (status != DREAMBOOTH_OK)
-        return complain_of(run->context, status);
+        return setup_check(run->options, run->context, status);
     if (step == 0)
         return complain(code,
                         "stopped before step 1, with %lld class images made; "
@@ -174,7 +174,7 @@ static int finish(struct run *run, int status)
     if (status == DREAMBOOTH_ECANCELLED && run->trainer != NULL)
         return stop(run);
     if (status < DREAMBOOTH_OK)
-        return complain_of(run->context, status);
+        return setup_check(run->options, run->context, status);
     if (!options_yes(run->options, "quiet"))
         print_result(run);
     return EXIT_DONE;
@@ -239,6 +239,10 @@ static int run_train(const struct options *options)
     struct run_plan plan = {0};
     int code = check_needs(options);
 
+    if (code == EXIT_DONE && options_yes(options, "json") &&
+        !options_yes(options, "dry-run"))
+        code = complain(EXIT_USAGE, "--json goes with --dry-run only: the "
+                                    "losses of a run are in metrics.csv");
     if (code == EXIT_DONE)
         code = check_folders(options);
     if (code == EXIT_DONE)
@@ -250,6 +254,7 @@ static int run_train(const struct options *options)
         code = options_yes(options, "dry-run")
                    ? train_dry_run(options, context, &plan)
                    : train(options, context);
+    json_decref(plan.facts);
     return setup_end(context, code);
 }
 
@@ -264,6 +269,8 @@ static const struct own_flag own[] = {
     {"dry-run", NULL, NULL,
      "write nothing: check the input and say how much memory, disk and time "
      "the run would take",
+     NULL},
+    {"json", NULL, NULL, "print what --dry-run has to say as an object of JSON",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -284,7 +291,11 @@ const struct subcommand train_command = {
         "dreambooth.json and the losses in metrics.csv. Checkpoints are "
         "written on the way. A run that was stopped or killed goes on with "
         "the same command and --resume, and comes to the same bits as if it "
-        "had never stopped.",
+        "had never stopped.\n\n"
+        "With --dry-run --json: memory, parameters, gradients, moments, "
+        "activations, images, disk and checkpoint in bytes, recompute (true or "
+        "false), seconds in all, steps, step-seconds, class-images (how many "
+        "are missing) and class-image-seconds.",
     .example = "dreambooth train MODEL --instance-dir photos --instance-prompt "
                "\"a [V] dog\" --class-prompt \"a dog\" --out my-dog",
     .handles = handles,

@@ -5,6 +5,7 @@
 
 #include <dreambooth/trainer.h>
 
+#include "json.h"
 #include "options.h"
 
 /* What a run will take. */
@@ -12,6 +13,7 @@ struct run_plan {
     int64_t memory, parameters, gradients, moments, activations, disk,
         checkpoint;
     bool recompute;
+    json_t *facts; /* all of them for --json, to be freed; else NULL */
 };
 
 /* Describes the model, checks all options against it, and plans; complains of

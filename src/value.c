@@ -10,12 +10,14 @@
 
 #include "exit.h"
 #include "suggest.h"
+#include "text.h"
 
 static int refuse(const struct flag *flag, const char *what, const char *value)
 {
     bool bytes = strcmp(flag->unit, "bytes") == 0;
 
-    return complain(EXIT_USAGE, "%s: \"%s\" is not right; give %s", what, value,
+    return complain(EXIT_USAGE, "%s: \"%.*s\" is not right; give %s", what,
+                    text_cut(value, 100), value,
                     bytes ? "a size such as 500M or 8G" : flag->range);
 }
 
@@ -92,10 +94,11 @@ int value_check_choice(const char *choices, const char *what, const char *value)
         suggestion_consider(&suggestion, word);
     }
     if (suggestion.best != NULL)
-        return complain(EXIT_USAGE, "%s: \"%s\" is not known; did you mean %s?",
-                        what, value, suggestion.best);
-    return complain(EXIT_USAGE, "%s: \"%s\" is not known; give one of: %s",
-                    what, value, choices);
+        return complain(EXIT_USAGE,
+                        "%s: \"%.*s\" is not known; did you mean %s?", what,
+                        text_cut(value, 100), value, suggestion.best);
+    return complain(EXIT_USAGE, "%s: \"%.*s\" is not known; give one of: %s",
+                    what, text_cut(value, 100), value, choices);
 }
 
 int value_check(const struct flag *flag, const char *what, const char *value)
