@@ -172,7 +172,7 @@ build/doc/man/make-pages: $(man_objects) $(src_objects) $(library)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(man_objects) \
 	    $(filter-out build/src/main.o,$(src_objects)) $(library) \
 	    $(if $(filter $(archive),$(library)),$(DEPENDENCY_LIBS), \
-	        $(rpath)'$$ORIGIN/../..')
+	        $(JANSSON_LIBS) $(rpath)'$$ORIGIN/../..')
 
 # Their date is the release's, which ChangeLog has; before it, of the time that
 # SOURCE_DATE_EPOCH or ChangeLog's own stamp tells.
