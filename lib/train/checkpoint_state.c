@@ -358,6 +358,46 @@ static int open_state(const struct db_json_reader *outer,
     return status;
 }
 
+static bool is_state_key(const char *key)
+{
+    static const char *const keys[] = {
+        "step",  "instance_images", "frozen", "class_images",
+        "files", "settings",        "torch"};
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(keys); i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
+static int is_newer(const struct db_json_reader *reader, const char *key)
+{
+    return db_fail(reader->env, DREAMBOOTH_EUNSUPPORTED,
+                   "cannot resume: %s is of a newer version, with \"%.100s\"; "
+                   "resume it with that, or choose another out",
+                   reader->file, key);
+}
+
+/* A run with something that is unknown here would not go on as it was. */
+static int check_known(const struct db_json_reader *reader, json_t *state)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(state, key, value)
+    {
+        if (!is_state_key(key))
+            return is_newer(reader, key);
+    }
+    json_object_foreach(json_object_get(state, "settings"), key, value)
+    {
+        if (db_option_lookup(&db_trainer_options, key) == NULL)
+            return is_newer(reader, key);
+    }
+    return DREAMBOOTH_OK;
+}
+
 int db_checkpoint_state_load(struct db_env *env, const char *folder,
                              const struct db_checkpoint_state *state,
                              bool compare, struct db_checkpoint_read *out)
@@ -377,6 +417,8 @@ int db_checkpoint_state_load(struct db_env *env, const char *folder,
     if (status == DREAMBOOTH_OK)
         status =
             db_json_get_integer(&inner, "step", DB_JSON_REQUIRED, &result.step);
+    if (status == DREAMBOOTH_OK && compare)
+        status = check_known(&inner, json_object_get(file, "state"));
     if (status == DREAMBOOTH_OK && compare)
         status = compare_settings(&inner, state->settings);
     if (status == DREAMBOOTH_OK && compare)

@@ -5,7 +5,8 @@
 # the trainer's, in a copy of the source tree, builds what hangs on that, and
 # looks for them everywhere: --help, the command itself, the completion of three
 # shells, the manual, Python with its stub, Lua. Nothing else is changed. A run
-# that was begun before the option was there goes on after it.
+# that was begun before the option was there goes on after it, and is then refused
+# by the library that does not know it.
 
 set -u
 temp=$(mktemp -d) || exit 1
@@ -96,8 +97,10 @@ build() {
     "$MAKE" -C "$tree" -j2 srcdir=. CFLAGS="$CFLAGS -O0" all
 }
 
+# The built folder whose library and command are run.
+here=$tree/build
 dreambooth() {
-    env LD_LIBRARY_PATH="$tree/build" "$tree/build/dreambooth" "$@"
+    env LD_LIBRARY_PATH="$here" "$here/dreambooth" "$@"
 }
 
 # A run before ----------------------------------------------------------------
@@ -157,6 +160,10 @@ check "the run goes on" train --steps 2
 check "from where it was" test -d run/checkpoints/step-000002
 check "but not with another value" \
     refuses 'option "patience" is "true" now' train --steps 3 --patience
+here=$BUILD_DIR
+check "nor by a library that does not know it" \
+    refuses 'of a newer version, with "patience"' train --steps 3
+here=$tree/build
 
 for shell in bash zsh fish; do
     says "completion of $shell" 'paint-twice brush broad pointed' \
