@@ -1,15 +1,18 @@
 -- SPDX-License-Identifier: MIT
 --
 -- libdreambooth for Lua: teach an image model a subject from a few photos, and
--- draw with it. The objects stand here, for every Lua; the functions under them
--- are LuaJIT's FFI (dreambooth/ffi.lua) or a C module (dreambooth/core.c).
+-- draw with it. The objects are made here, for every Lua, of functions that are
+-- LuaJIT's FFI's (dreambooth/ffi.lua) or a C module's (dreambooth/core.c).
 --
--- What can fail gives nil, a text and a code. Options and facts are fields; they
--- come from the library's tables, so nothing here knows a single one of them.
+-- What can fail gives nil, a text and a code. Options and facts are fields that
+-- come from the library's tables; few of them are known here.
+
+if jit then
+    jit.off(true, true) -- compiled code never looks for Ctrl-C
+end
 
 local function load_core()
     if jit then
-        jit.off(true, true) -- compiled code never looks for Ctrl-C
         return require "dreambooth.ffi"
     end
     local library = os.getenv "DREAMBOOTH_LIBRARY"
@@ -25,12 +28,14 @@ local unpack = table.unpack or unpack
 local dreambooth = {version = core.version(), status = {}}
 
 -- status.EINVAL is -3, status[-3] is "EINVAL".
-local code, name = 1, core.status_name(1)
-while name ~= "unknown status" do
-    name = name:gsub("^DREAMBOOTH_", "")
-    dreambooth.status[name], dreambooth.status[code] = code, name
-    code = code - 1
-    name = core.status_name(code)
+do
+    local code, name = 1, core.status_name(1)
+    while name ~= "unknown status" do
+        name = name:gsub("^DREAMBOOTH_", "")
+        dreambooth.status[name], dreambooth.status[code] = code, name
+        code = code - 1
+        name = core.status_name(code)
+    end
 end
 local OK = dreambooth.status.OK
 
@@ -80,6 +85,19 @@ function dreambooth.facts(kind)
     return read_table(core.fact_info, kind, fact_fields)
 end
 
+-- The options and facts of a kind of object as a text for people.
+function dreambooth.help(kind)
+    local lines = {}
+    for _, rows in ipairs {dreambooth.options(kind), dreambooth.facts(kind)} do
+        for _, row in ipairs(rows) do
+            local default = row.default and (" [%s]"):format(row.default)
+            lines[#lines + 1] = ("%-24s %s"):format(row.name, row.help) ..
+                                (default or "")
+        end
+    end
+    return table.concat(lines, "\n")
+end
+
 -- '_', '-' and '.' are the same in the names of fields.
 local function plain(field)
     return (field:gsub("[-.]", "_"))
@@ -91,8 +109,8 @@ local function index_rows(kind)
     local index = {patterns = {}, facts = dreambooth.facts(kind)}
     for _, rows in ipairs {index.facts, dreambooth.options(kind)} do
         for _, row in ipairs(rows) do
-            local pattern = row.name:gsub("%p", "%%%0"):gsub("%f[%u]N%f[%W]", "%%d+")
-                                :gsub("KEY", ".+")
+            local pattern = row.name:gsub("%p", "%%%0"):gsub("%f[%u]N%f[%W]",
+                                "%%d+"):gsub("KEY", ".+")
             if row.name:find "%u" then
                 index.patterns["^" .. pattern .. "$"] = row
             else
@@ -124,13 +142,11 @@ local function row_of(kind, field)
     return nil, field
 end
 
--- A number, or its text where it would not be exact.
+-- A number, or its text where the number would not be exact.
 local function integer(text)
     local number = tonumber(text)
-    if math.type == nil and math.abs(number) > 2 ^ 53 then
-        return text
-    end
-    return number
+    local again = math.type and tostring(number) or ("%.0f"):format(number)
+    return again == text and number or text
 end
 
 local from_text = {
@@ -176,13 +192,14 @@ local to_text = {
     end,
 }
 
+-- What an option is set to.
 local function text_of(value)
     local write = to_text[math.type and math.type(value) or type(value)]
-    if write == nil then
-        error("an option is set to a string, a number or a boolean, not to a " ..
-              type(value), 0)
+    if write then
+        return true, write(value)
     end
-    return write(value)
+    return false, "an option is set to a text, number or boolean, not to a " ..
+                  type(value)
 end
 
 -- Objects ---------------------------------------------------------------------
@@ -194,7 +211,10 @@ local function failure(object, status)
     local context = rawget(object, CONTEXT)
     local handle = context and rawget(context, HANDLE)
     local text = handle and core.context_error(handle)
-    return nil, text or core.status_name(status), status
+    if text == nil or text == "" then
+        text = core.status_name(status)
+    end
+    return nil, text, status
 end
 
 -- What a status means to a caller: the error; or what else came with it; or
@@ -242,12 +262,30 @@ local function make(kind, parent, options, status, handle)
     return wrap(kind, rawget(parent, CONTEXT), options, status, handle)
 end
 
+-- The collector does not see how large models and images are. So it looks for
+-- models that are not used any more before one is made, and works as much as an
+-- image is large after that is made.
+local function make_model(parent, call, ...)
+    collectgarbage()
+    return make("model", parent, nil, call(...))
+end
+
+local function make_image(parent, status, handle)
+    if status == OK then
+        local pixels = core.image_width(handle) * core.image_height(handle)
+        collectgarbage("step", math.ceil(pixels * 3 / 1024))
+    end
+    return make("image", parent, nil, status, handle)
+end
+
 local function set_all(object, options)
     local names = {}
     for field in pairs(options) do
         names[#names + 1] = field
     end
-    table.sort(names)
+    table.sort(names, function(a, b)
+        return tostring(a) < tostring(b)
+    end)
     for _, field in ipairs(names) do
         local done, text, why = object:set(field, options[field])
         if not done then
@@ -261,7 +299,7 @@ local option_methods = {}
 
 function option_methods.get(kind)
     return function(self, handle, field)
-        local row, full_name = row_of(kind, field)
+        local row, full_name = row_of(kind, tostring(field))
         local status, text = core[kind .. "_get_text"](handle, full_name)
         if status < OK then
             return failure(self, status)
@@ -277,8 +315,12 @@ function option_methods.set(kind)
         if type(field) == "table" then
             return set_all(self, field)
         end
-        local _, full_name = row_of(kind, field)
-        return result(self, set(handle, full_name, text_of(value)))
+        local _, full_name = row_of(kind, tostring(field))
+        local fits, text = text_of(value)
+        if not fits then
+            return nil, text, dreambooth.status.EINVAL
+        end
+        return result(self, set(handle, full_name, text))
     end
 end
 
@@ -319,6 +361,11 @@ local function write_field(kind, object, field, value)
     end
 end
 
+-- Keeps a call from being a tail call, so that errors find the caller's line.
+local function pass(...)
+    return ...
+end
+
 -- A class of objects: METHODS get the object, its handle and what they were
 -- called with; FIELDS get the handle.
 local function class(kind, methods, fields)
@@ -332,7 +379,7 @@ local function class(kind, methods, fields)
     end
     for name, method in pairs(methods) do
         callable[name] = function(self, ...)
-            return method(self, handle_of(self, kind, 2), ...)
+            return pass(method(self, handle_of(self, kind, 2), ...))
         end
     end
     callable.set, callable.get = callable.set or false, callable.get or false
@@ -351,7 +398,8 @@ local function class(kind, methods, fields)
         elseif fields and fields[field] then
             return fields[field](handle_of(self, kind, 2))
         end
-        return read_field(kind, self, field)
+        local value = read_field(kind, self, field)
+        return value
     end
 
     function metatable.__newindex(self, field, value)
@@ -379,17 +427,33 @@ local function makes(kind, function_name)
     end
 end
 
--- An image, in Lua counted from 1.
+-- Lua counts a sampler's images from 1, the library from 0.
+local function place_of(index)
+    index = index or 1
+    if type(index) ~= "number" or index < 1 then
+        error("images are counted from 1, not from " .. tostring(index), 4)
+    end
+    return index - 1
+end
+
+local function counted_from_1(index, value, text, why)
+    if text then
+        text = text:gsub("^image %d+", "image " .. (index or 1))
+    end
+    return value, text, why
+end
+
 local function takes_image(function_name)
     local call = core[function_name]
     return function(self, handle, index)
-        return make("image", self, nil, call(handle, (index or 1) - 1))
+        local status, image = call(handle, place_of(index))
+        return counted_from_1(index, make_image(self, status, image))
     end
 end
 
 -- The handle of an image that is joined with OBJECT.
 local function image_of(object, image)
-    local handle = handle_of(image, "image", 3)
+    local handle = handle_of(image, "image", 4)
     if rawget(image, CONTEXT) ~= rawget(object, CONTEXT) then
         error("the image is of another context", 4)
     end
@@ -399,7 +463,7 @@ end
 class("image", {
     -- What training makes of a photo.
     square = function(self, handle, size)
-        return make("image", self, nil, core.image_square(handle, size))
+        return make_image(self, core.image_square(handle, size))
     end,
     -- A PNG file, with TEXTS as its text chunks.
     write = function(self, handle, path, texts)
@@ -507,7 +571,8 @@ class("sampler", {
     preview = takes_image "sampler_preview",
     -- A PNG file that tells prompt, seed, settings and model.
     write = function(self, handle, path, index)
-        return result(self, core.sampler_write(handle, (index or 1) - 1, path))
+        local status = core.sampler_write(handle, place_of(index), path)
+        return counted_from_1(index, result(self, status))
     end,
     -- A flat list, and the list of its sizes: images, channels, height, width.
     latents = plainly "sampler_latents",
@@ -563,27 +628,27 @@ local levels = {[0] = "debug", "info", "warning"}
 
 class("context", {
     open = function(self, handle, folder)
-        return make("model", self, nil, core.model_open(handle, folder))
+        return make_model(self, core.model_open, handle, folder)
     end,
     describe = function(self, handle, path)
         return make("model", self, nil, core.model_describe(handle, path))
     end,
     -- TOKENIZER, a folder, may be nil; SEED is 0 by default.
     init = function(self, handle, config, tokenizer, seed)
-        return make("model", self, nil,
-                    core.model_init(handle, config, tokenizer, seed or 0))
+        return make_model(self, core.model_init, handle, config, tokenizer,
+                          seed or 0)
     end,
     tokenizer = function(self, handle, folder)
         return make("tokenizer", self, nil,
                     core.tokenizer_open(handle, folder))
     end,
     image_read = function(self, handle, path)
-        return make("image", self, nil, core.image_read(handle, path))
+        return make_image(self, core.image_read(handle, path))
     end,
     -- From the BYTES of a file; NAME stands in messages.
     image_decode = function(self, handle, bytes, name)
-        return make("image", self, nil,
-                    core.image_decode(handle, name or "image", bytes))
+        return make_image(self, core.image_decode(handle, name or "image",
+                                                  bytes))
     end,
     -- PIXELS is a string; black without it.
     image_new = function(self, handle, width, height, pixels)
@@ -591,17 +656,15 @@ class("context", {
             error(("%d x %d pixels take %d bytes, not %d"):format(
                 width, height, width * height * 3, #pixels), 3)
         end
-        return make("image", self, nil,
-                    core.image_new(handle, width, height, pixels))
+        return make_image(self, core.image_new(handle, width, height, pixels))
     end,
     image_sheet = function(self, handle, images, columns, margin)
         local handles = {}
         for i, image in ipairs(images) do
             handles[i] = image_of(self, image)
         end
-        return make("image", self, nil,
-                    core.image_sheet(handle, handles, columns or 0,
-                                     margin or 4))
+        return make_image(self, core.image_sheet(handle, handles, columns or 0,
+                                                 margin or 4))
     end,
     -- The oldest line of the log that was not read yet: level and text.
     next_log = function(_, handle)

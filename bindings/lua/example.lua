@@ -4,14 +4,15 @@
 --
 --     luajit example.lua MODEL PHOTOS OUT "a [V] dog" "a dog" [NAME=VALUE ...]
 --
--- NAME is an option of the trainer, such as steps=400. Ctrl-C stops it; the same
--- command goes on where the last checkpoint was written.
+-- NAME is an option of the trainer, such as steps=400. Ctrl-C stops it, and the
+-- same command goes on from the last checkpoint.
 
 local dreambooth = require "dreambooth"
 
 local model_folder, photos, out, prompt, class_prompt = ...
 if not class_prompt then
-    print "usage: example.lua MODEL PHOTOS OUT PROMPT CLASS-PROMPT [NAME=VALUE ...]"
+    print("usage: example.lua MODEL PHOTOS OUT PROMPT CLASS-PROMPT " ..
+          "[NAME=VALUE ...]")
     os.exit(2)
 end
 
@@ -33,7 +34,7 @@ for done, total in trainer:preparation() do
     print(("class image %d of %d"):format(done, total))
 end
 for step, facts in trainer:steps() do
-    print(("step %d  loss %.4f  %.1f s"):format(step, facts.loss, facts.seconds))
+    print(("step %d  loss %.4f"):format(step, facts.loss))
     for level, text in context:log() do
         print(level .. ": " .. text)
     end
