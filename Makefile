@@ -285,6 +285,11 @@ style:
 symbols:
 	@$(srcdir)/build-aux/symbols --write
 
+# At a release: describes the public interface, for later ones to be compared.
+.PHONY: abi-baseline
+abi-baseline:
+	@env CC='$(CC)' $(srcdir)/build-aux/abi-baseline
+
 parity: build/test/parity-run
 	@$(if $(DIR),,echo 'parity: say make parity DIR=folder'; exit 2;) \
 	    build/test/parity-run $(DIR)
@@ -458,6 +463,7 @@ help:
 #: make sanitize         the unit tests and the command's under ASan and UBSan
 #: make style            layout and include directions
 #: make symbols          the symbol lists anew, after adding a function
+#: make abi-baseline     describes the interface of a release, for test/abi
 #: make demo             the main job from end to end on drawn pictures
 #: make parity DIR=...   the reference cases of a folder
 #: make bench            timings
