@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `dreambooth info`: what is in a model's folder or file. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <dreambooth/model.h>
@@ -97,16 +98,16 @@ static void print_facts(dreambooth_model *model)
 static json_t *fact(dreambooth_model *model, const char *name, const char *type)
 {
     const char *text;
-    int64_t value;
 
+    if (dreambooth_model_get_text(model, name, &text) != DREAMBOOTH_OK)
+        return NULL;
     if (strcmp(type, "integer") == 0)
-        return dreambooth_model_get_integer(model, name, &value) ==
-                       DREAMBOOTH_OK
-                   ? json_integer(value)
-                   : NULL;
-    return dreambooth_model_get_text(model, name, &text) == DREAMBOOTH_OK
-               ? json_text(text)
-               : NULL;
+        return json_integer(strtoll(text, NULL, 10));
+    if (strcmp(type, "real") == 0)
+        return json_real(strtod(text, NULL));
+    if (strcmp(type, "boolean") == 0)
+        return json_boolean(strcmp(text, "true") == 0);
+    return json_text(text);
 }
 
 /* "part.N.bytes" is "bytes" of each part. */

@@ -14,6 +14,9 @@ failed=0
 dreambooth=$BUILD_DIR/dreambooth
 draw=$BUILD_DIR/doc/demo/draw
 demo=$SRC_DIR/doc/demo
+# The configuration of whoever runs this is none of our business.
+export DREAMBOOTH_CONFIG=
+unset XDG_CONFIG_HOME NO_COLOR
 cd "$temp" || exit 1
 
 good() {
@@ -81,15 +84,28 @@ narrow() { # at most 80 columns
 # What it says of itself ------------------------------------------------------
 
 says '^dreambooth [0-9]+\.[0-9]+' --version
+check "in one line" test "$(wc -l <log)" -eq 1
+says '^backends +.*reference' --version --verbose
+says '^compiler +[A-Za-z]' version
+says '"backends": ".*reference' version --json
 says 'dreambooth train MODEL'
+check "first steps in 80 columns" narrow log
 says '^  train ' --help
 check "--help in 80 columns" narrow log
-for command in train sample identifier tokenize info init; do
-    says "^Usage: dreambooth $command " $command --help
-    says '^  130 ' $command --help-all
+commands=$(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' log)
+check "nine commands" test "$(echo "$commands" | wc -l)" -eq 9
+for command in $commands; do
+    says "^Usage: dreambooth $command" "$command" --help
+    check "$command --help in 80 columns" narrow log
+    says '^  130 ' "$command" --help-all
     check "$command --help-all in 80 columns" narrow log
+    "$dreambooth" "$command" --help >one
+    says "^Usage: dreambooth $command" help "$command"
+    check "help $command is the same" cmp one log
 done
-says '^Usage: dreambooth train ' help train
+refuses 2 'did you mean train' help trian
+refuses 2 'SHELL: "tcsh" is not known' completion tcsh
+refuses 2 'SHELL is missing' completion
 
 # A model and photos ----------------------------------------------------------
 
@@ -119,6 +135,185 @@ says '^identifier ' identifier model --count 3 --seed 3
 check "the same identifiers" cmp first log
 says ' -  ' identifier vocabulary --no-prior --count 2
 says 'not a good identifier' identifier vocabulary --check robot
+
+# For scripts: JSON -----------------------------------------------------------
+
+# What a command prints with --json, but for the blanks; it must parse where
+# there is a program that can.
+json() { # PATTERN ARGUMENTS...
+    keys=$1
+    shift
+    says '^}$' "$@" --json
+    check "silence on stderr" test ! -s errors
+    if command -v python3 >/dev/null; then
+        check "$* --json parses" python3 -m json.tool log
+    fi
+    tr -d '\n' <log | sed 's/  *//g' >one-line
+    check "$* --json has $keys" grep -Eq -e "$keys" one-line
+}
+
+json '^\{"path":"model","parts":\[\{"name":"text_encoder","parameters":[0-9]+,"tensors":[0-9]+,"bytes":[0-9]+,"precision":"F32"\},.*\],"size":64,"prompt-length":77,"scheduler":"[A-Za-z]*"\}$' \
+    info model
+json '"parts":\[\{"name":"unet",[^]]*\}\]\}$' info model/unet
+json '^\{"text":"arobot","ids":\[[0-9]+,[0-9]+\],"tokens":\["a</w>","robot</w>"\],"count":2,"room":75,"dropped":0\}$' \
+    tokenize model "a robot"
+json '"text":"\\"d\\u00f6g\\""|"text":"\\"dög\\""' tokenize model '"dög"'
+json '"text":"\\\\\\t"' tokenize model "$(printf '\\\t')"
+json '"text":"a�b"' tokenize model "$(printf 'a\377b')"
+json '^\{"identifiers":\[(\{"word":"[a-z]+","ids":\[[0-9]+\],"prior":[0-9.e-]+,"explanation":"[^}]*"\},?){3}\]\}$' \
+    identifier model --count 3
+json '"prior":null' identifier vocabulary --no-prior --count 1
+json '^\{"word":"robot","good":false,"findings":\["[^]]*"\]\}$' \
+    identifier vocabulary --check robot
+"$dreambooth" tokenize model "$(awk 'BEGIN { for (i = 0; i < 80; i++)
+    printf "robot " }')" --json >log 2>errors
+check "what is dropped" grep -q '"dropped": 5' log
+check "with a warning" grep -q '^dreambooth: warning: ' errors
+refuses 3 'nowhere' info nowhere --json
+check "no JSON with an error" test ! -s log
+
+# The configuration file ------------------------------------------------------
+
+# Each file that is wrong gives one line with its name and the line's number.
+configured() { # PATTERN TEXT ARGUMENTS...
+    pattern=$1
+    printf '%b' "$2" >some.conf
+    shift 2
+    refuses 2 "some\.conf:$pattern" "$@" --config some.conf
+}
+
+draws() { # SIZE ARGUMENTS...: a picture of this size
+    size=$1
+    shift
+    rm -f drawn.png
+    "$dreambooth" sample model --prompt a --steps 1 --out drawn.png "$@" \
+        >log 2>errors
+    # The width stands in bytes 16 to 19 of a PNG file.
+    check "sample $* draws $size pixels: $(cat errors)" test \
+        "$(od -An -tu1 -j16 -N4 drawn.png | awk '{ print 256 * $3 + $4 }')" \
+        -eq "$size"
+}
+
+mkdir -p home/.config elsewhere
+export HOME="$temp/home"
+printf '# Mine\n\nsize = 16\n[train]\nsize=24 # not ours\n[sample]\n' \
+    >home/.config/dreambooth.conf
+echo 'size = 20' >elsewhere/dreambooth.conf
+printf '\357\273\277 size\t=  "28"# quoted\r\n[info]\r\njson = no\r\n' >other.conf
+draws 64
+unset DREAMBOOTH_CONFIG
+draws 16
+draws 32 --size 32
+draws 64 --no-config
+draws 28 --config other.conf
+draws 28 --no-config --config other.conf
+draws 32 --config other.conf --size=32
+XDG_CONFIG_HOME="$temp/elsewhere" draws 20
+XDG_CONFIG_HOME=elsewhere draws 16
+DREAMBOOTH_CONFIG=other.conf draws 28
+DREAMBOOTH_CONFIG= draws 64
+warns 'options are read from .*home/\.config/dreambooth\.conf' tokenize model a \
+    --verbose
+export DREAMBOOTH_CONFIG=
+printf '[sample]\nprompt = "a \\"robot\\" \\\\ #1" # plain\nsteps = 1\nsize=16\n' \
+    >some.conf
+says 'some.png' sample model --config some.conf --out some.png
+if command -v strings >/dev/null; then
+    check "quotes in values" grep -qF 'a "robot" \ #1' some.png
+fi
+refuses 2 'MODEL is missing' sample --config some.conf
+refuses 2 '--prompt TEXT is missing' sample model
+configured '1: unknown option stpes; did you mean steps' 'stpes = 3' info model
+configured '2: unknown option prompt;' '[train]\nprompt = a' info model
+configured '1: unknown section smaple; did you mean sample' '[smaple]' info model
+configured '1: option steps: "ten".*whole number' 'steps = ten' sample model \
+    --prompt a
+configured '3: option "steps": "0".*whole number' '\n\nsteps = 0' sample model \
+    --prompt a
+configured '2: option crop: "left"' '[train]\ncrop = left' info model
+configured '1: there is no backend "blsa"' 'backend = blsa' info model
+configured '1: option memory-limit: "much".*500M' 'memory_limit = much' info \
+    model
+configured '1: size of 31 pixels' 'size = 31' train model --instance-dir photos \
+    --instance-prompt "a jr robot" --out wrong
+configured '1: .*command line only' 'help = yes' info model
+configured '1: .*name = value' 'steps 3' info model
+configured '1: .*name = value' -- info model
+configured '1: .*value is missing' 'steps =  # none' info model
+configured '1: .*quote is missing' 'prompt = "a' info model
+configured '1: .*more behind' 'prompt = "a" b' info model
+configured '1: .*backslash' 'prompt = "a\\n"' info model
+configured '1: .*stands alone' '[train' info model
+configured '1: .*stands alone' '[train] steps = 3' info model
+configured '2: .*not UTF-8' 'steps = 3\nprompt = \0377' info model
+configured '1: .*control' 'prompt = \0033[1m' info model
+configured '1: .*NUL' 'steps = 3\0000' info model
+refuses 2 'nowhere: there is no such' info model --config nowhere
+refuses 2 '"": there is no such' info model --config=
+refuses 2 'photos: this is a folder' info model --config photos
+refuses 2 'photos.*\.png:1: .*UTF-8' info model --config photos/robot-1.png
+DREAMBOOTH_CONFIG=nowhere
+refuses 2 'nowhere: there is no such' info model
+DREAMBOOTH_CONFIG=
+awk 'BEGIN { for (i = 0; i < 20000; i++) printf "%050d", i }' >digits
+(printf 'steps = ' && head -c 900000 digits) >huge.conf
+refuses 2 'huge.conf:1: option steps: "0*1?"' sample model --prompt a \
+    --config huge.conf
+check "not all of it" test "$(wc -c <errors)" -lt 300
+tr 0-9 a-j <digits >huge.conf
+refuses 2 'huge.conf:1: ' info model --config huge.conf
+check "not all of it" test "$(wc -c <errors)" -lt 300
+cat digits digits >huge.conf
+refuses 2 'huge.conf: this is larger' info model --config huge.conf
+# What broken files do to commands that read none.
+says '^dreambooth' version --config nowhere
+says '^Usage' info --help --config nowhere
+
+# Terminals -------------------------------------------------------------------
+
+escape=$(printf '\033')
+
+on_terminal() { # ARGUMENTS...: what is shown, in the file log
+    script -qec "'$dreambooth' $*" /dev/null >log 2>&1 </dev/null
+}
+
+check "colours where they are asked for" test \
+    "$("$dreambooth" info nowhere --color=always 2>&1 | grep -c "$escape")" -eq 1
+refuses 3 'nowhere' info nowhere --color auto
+check "none in a file" test "$(grep -c "$escape" errors)" -eq 0
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
+    export TERM=xterm
+    on_terminal info nowhere
+    check "colours on a terminal" grep -q "$escape\[1;31m" log
+    on_terminal info nowhere --color=never
+    check "none with --color=never" test "$(grep -c "$escape" log)" -eq 0
+    draw="sample model --prompt a --steps 3 --size 32 --out shown.png"
+    on_terminal "$draw"
+    check "progress on a terminal" grep -q 'drawing step.* of 3' log
+    on_terminal "$draw" --quiet
+    check "none with --quiet" test ! -s log
+    export NO_COLOR=1
+    on_terminal "$draw"
+    check "progress with NO_COLOR" grep -q 'drawing step.* of 3' log
+    check "without colours" test "$(grep -c "$escape\[1" log)" -eq 0
+    on_terminal info nowhere --color=always
+    check "--color=always beats NO_COLOR" grep -q "$escape\[1;31m" log
+    export NO_COLOR=
+    on_terminal info nowhere
+    check "an empty NO_COLOR is none" grep -q "$escape\[1;31m" log
+    unset NO_COLOR
+    export TERM=dumb
+    on_terminal "$draw"
+    check "nothing of the kind on a dumb terminal" test \
+        "$(grep -c "$escape\|drawing" log)" -eq 0
+    on_terminal info nowhere
+    check "nor colours" test "$(grep -c "$escape" log)" -eq 0
+else
+    echo "left out: what is shown on a terminal, for want of script"
+fi
+"$dreambooth" sample model --prompt a --steps 3 --size 32 --out shown.png \
+    >log 2>errors
+check "no progress in a file" test ! -s errors
 
 # Drawing ---------------------------------------------------------------------
 
@@ -172,6 +367,15 @@ cp check.log dry
 check "tells memory" grep -q '^memory, about' dry
 check "and time" grep -q '^time, about' dry
 check "and writes nothing" test ! -e whole
+check "dry run as JSON" train whole --dry-run --json
+tr -d '\n ' <check.log >one-line
+for key in memory parameters gradients moments activations images disk \
+    checkpoint seconds steps step-seconds class-images class-image-seconds; do
+    check "its $key" grep -Eq "[{,]\"$key\":[0-9.e-]+[,}]" one-line
+done
+check "its recompute" grep -q '"recompute":false,' one-line
+refuses 2 'json goes with --dry-run' train model --instance-dir photos \
+    --instance-prompt "a [V] robot" --out whole --json
 check "train" train whole --threads 1
 check "is a result" test -s whole/model_index.json -a -s whole/dreambooth.json
 check "with metrics" test "$(wc -l <whole/metrics.csv)" -eq 13
@@ -180,6 +384,7 @@ refuses 2 'earlier run.*resume' train model --instance-dir photos \
     --class-images 3 --class-steps 2 --steps 12 --size 32 --seed 1 \
     --learning-rate 1e-3 --checkpoint-every 2 --out whole --identifier jr
 says 'identifier  ' info whole
+json '"record":\{.*"identifier":"[a-z]+".*"steps":12[,}].*\}\}$' info whole
 check "draw what was learned" "$dreambooth" sample whole --quiet \
     --prompt "a [V] robot" --steps 1 --size 32 --out robot.png
 check "without a word" test ! -s check.log
