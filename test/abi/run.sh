@@ -224,6 +224,7 @@ breaks "a slot in between" $backend \
     's/DREAMBOOTH_SLOT(copy, dreambooth_copy);/&\nvoid (*more)(void);/'
 keeps "a slot at the end" $backend \
     's/^} dreambooth_backend;/    void (*more)(void);\n&/'
+check "a plugin of a release to come runs" run_program "$temp/changed"
 keeps "a field of the host at its end" $backend \
     's/^    void \*user;  *\/\* of the backend.*/&\n    void (*more)(void);/'
 keeps "a function" $base \

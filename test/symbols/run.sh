@@ -63,7 +63,6 @@ case $CFLAGS in
         ;;
 esac
 
-# A release to come: 0.1 is out, 0.2 brings a function.
 check() { # WHAT COMMAND...
     what=$1
     shift
@@ -76,6 +75,13 @@ check() { # WHAT COMMAND...
     fi
 }
 
+# The file name tells both: SOVERSION is the version's first number.
+sed -n -e 's/^AC_INIT(\[[a-z]*\], \[\([0-9]*\)\..*/\1/p' \
+    -e 's/^AC_SUBST(\[SOVERSION\], \[\(.*\)\])/\1/p' "$SRC_DIR/configure.ac" |
+    uniq >"$temp/numbers"
+check "SOVERSION and the version agree" test "$(wc -l <"$temp/numbers")" -eq 1
+
+# A release to come: 0.1 is out, 0.2 brings a function.
 refuses() { # PATTERN COMMAND...
     pattern=$1
     shift
