@@ -2,8 +2,12 @@
 /*
  * Teaches a model a subject: photos in, a model's folder out.
  *
- *     cc learn.c $(pkg-config --cflags --libs libdreambooth)
- *     ./a.out stable-diffusion-v1-5 photos "a [V] dog" "a dog" my-dog
+ *     cc learn.c -o learn $(pkg-config --cflags --libs libdreambooth)
+ *     export OPENBLAS_NUM_THREADS=1
+ *     ./learn stable-diffusion-v1-5 photos "a [V] dog" "a dog" my-dog
+ *
+ * The library brings threads of its own: the BLAS needs none beside them. Any
+ * option of the trainer may follow as a pair: steps 400 seed 7.
  */
 #include <stdio.h>
 
@@ -14,41 +18,31 @@ int main(int argc, char **argv)
     dreambooth_context *context = NULL;
     dreambooth_model *model = NULL;
     dreambooth_trainer *trainer = NULL;
-    double loss;
-    int64_t size = 512;
-    int status;
+    int i, failed;
 
-    if (argc != 6) {
-        puts("usage: learn MODEL PHOTOS INSTANCE-PROMPT CLASS-PROMPT OUT");
-        return 0;
+    if (argc < 6) {
+        fputs("usage: learn MODEL PHOTOS INSTANCE-PROMPT CLASS-PROMPT OUT "
+              "[OPTION VALUE]...\n",
+              stderr);
+        return 2;
     }
-    if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
-        return 1;
-    status = dreambooth_model_open(&model, context, argv[1]);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_new(&trainer, model);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_model_get_integer(model, "size", &size);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set_integer(trainer, "size", size);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_add_folder(trainer, argv[2]);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set(trainer, "instance-prompt", argv[3]);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set(trainer, "class-prompt", argv[4]);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set(trainer, "out", argv[5]);
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set(trainer, "resume", "yes");
-    if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_run(trainer);
-    if (status != DREAMBOOTH_OK)
-        fprintf(stderr, "%s\n", dreambooth_context_error(context));
-    else if (dreambooth_trainer_get_double(trainer, "loss", &loss) == 0)
-        printf("%s: the loss of the last step was %.4f\n", argv[5], loss);
+    /* DREAMBOOTH_OK is 0, so that calls in a row stop at the first failure. */
+    failed = dreambooth_context_new(&context) ||
+             dreambooth_context_set_integer(context, "threads", 0) ||
+             dreambooth_model_open(&model, context, argv[1]) ||
+             dreambooth_trainer_new(&trainer, model) ||
+             dreambooth_trainer_add_folder(trainer, argv[2]) ||
+             dreambooth_trainer_set(trainer, "instance-prompt", argv[3]) ||
+             dreambooth_trainer_set(trainer, "class-prompt", argv[4]) ||
+             dreambooth_trainer_set(trainer, "out", argv[5]);
+    for (i = 6; i + 1 < argc && !failed; i += 2)
+        failed = dreambooth_trainer_set(trainer, argv[i], argv[i + 1]);
+    failed = failed || dreambooth_trainer_run(trainer);
+    if (failed)
+        fprintf(stderr, "learn: %s\n",
+                context ? dreambooth_context_error(context) : "no memory");
     dreambooth_trainer_free(trainer);
     dreambooth_model_free(model);
     dreambooth_context_free(context);
-    return status != DREAMBOOTH_OK;
+    return failed;
 }

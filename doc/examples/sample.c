@@ -13,13 +13,15 @@
 /* Takes the steps one by one, so that there is time for something else. */
 static int draw(dreambooth_sampler *sampler)
 {
-    int64_t step, total;
+    int64_t step = 0, total = 0;
     int status;
 
-    while ((status = dreambooth_sampler_step(sampler)) == DREAMBOOTH_OK)
-        if (!dreambooth_sampler_get_integer(sampler, "step", &step) &&
-            !dreambooth_sampler_get_integer(sampler, "total-steps", &total))
-            fprintf(stderr, "\r%d of %d", (int)step, (int)total);
+    do {
+        status = dreambooth_sampler_step(sampler);
+        dreambooth_sampler_get_integer(sampler, "step", &step);
+        dreambooth_sampler_get_integer(sampler, "total-steps", &total);
+        fprintf(stderr, "\r%d of %d", (int)step, (int)total);
+    } while (status == DREAMBOOTH_OK);
     fputc('\n', stderr);
     return status == DREAMBOOTH_DONE ? DREAMBOOTH_OK : status;
 }

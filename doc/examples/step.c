@@ -1,71 +1,98 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Training inside a program's own event loop: the loop calls, the library does
- * one unit of work and comes back. Nothing is called back, and a window stays
- * alive between steps.
+ * Training from a program's own event loop, with a progress bar. Each call does
+ * one unit of work and comes back, nothing is called back. A line that begins
+ * with q, Ctrl-C and SIGTERM end the run and keep the step that was reached;
+ * the same command goes on from there.
+ *
+ *     ./step stable-diffusion-v1-5 instance-dir photos \
+ *         instance-prompt "a [V] dog" class-prompt "a dog" out my-dog
+ *
+ * A unit of a large model takes seconds to a minute on a CPU. What must react
+ * sooner, such as a window, lets a thread of its own call the library;
+ * dreambooth_context_cancel() may come from any other.
  */
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <dreambooth/dreambooth.h>
 
-/* Here a program would handle its events; 0 asks for the end. */
-static int handle_events(void)
+static dreambooth_context *volatile running;
+
+static void stop(int signal_number)
 {
-    return 1;
+    (void)signal_number;
+    dreambooth_context_cancel(running); /* fine in a signal handler */
 }
 
-static void show_preparing(dreambooth_trainer *trainer)
+/* What came in meanwhile: a real program has its sockets here, too. */
+static void handle_events(dreambooth_context *context)
 {
-    int64_t done = 0, missing = 0;
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+    char key;
 
-    dreambooth_trainer_get_integer(trainer, "class-images.done", &done);
-    dreambooth_trainer_get_integer(trainer, "class-images.missing", &missing);
-    printf("class images: %lld, missing %lld\n", (long long)done,
-           (long long)missing);
+    if (poll(&input, 1, 0) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
+        key == 'q')
+        dreambooth_context_cancel(context);
 }
 
-static void show_step(dreambooth_trainer *trainer)
+static void show_bar(const char *what, int64_t done, int64_t total)
 {
-    double instance = 0, prior = 0, seconds = 0;
-    int64_t step = 0;
+    static const char full[] = "########################################";
+    const int width = (int)sizeof(full) - 1;
+    int filled = total > 0 ? (int)(width * done / total) : 0;
 
-    dreambooth_trainer_get_integer(trainer, "step", &step);
-    dreambooth_trainer_get_double(trainer, "loss.instance", &instance);
-    dreambooth_trainer_get_double(trainer, "loss.prior", &prior);
-    dreambooth_trainer_get_double(trainer, "seconds", &seconds);
-    printf("step %lld: %.4f + %.4f in %.2f s\n", (long long)step, instance,
-           prior, seconds);
+    fprintf(stderr, "\r%-12s [%-*.*s] %d/%d", what, width, filled, full,
+            (int)done, (int)total);
 }
 
-static int train(dreambooth_trainer *trainer)
+static int64_t fact(dreambooth_trainer *trainer, const char *name)
 {
-    int status = DREAMBOOTH_OK;
+    int64_t value = 0;
 
-    while (handle_events() && status == DREAMBOOTH_OK) {
-        status = dreambooth_trainer_prepare(trainer);
-        show_preparing(trainer);
+    dreambooth_trainer_get_integer(trainer, name, &value);
+    return value;
+}
+
+/* Everything before step 1, such as drawing class images. */
+static int prepare(dreambooth_context *context, dreambooth_trainer *trainer)
+{
+    int64_t done;
+    int status;
+
+    while ((status = dreambooth_trainer_prepare(trainer)) == DREAMBOOTH_OK) {
+        done = fact(trainer, "class-images.done");
+        show_bar("class images", done,
+                 done + fact(trainer, "class-images.missing"));
+        handle_events(context);
     }
-    if (status < DREAMBOOTH_OK)
+    fputc('\n', stderr);
+    return status;
+}
+
+static int train(dreambooth_context *context, dreambooth_trainer *trainer)
+{
+    int status = prepare(context, trainer);
+
+    if (status != DREAMBOOTH_DONE)
         return status;
-    status = DREAMBOOTH_OK;
-    while (handle_events() && status == DREAMBOOTH_OK) {
-        status = dreambooth_trainer_step(trainer);
-        if (status == DREAMBOOTH_OK)
-            show_step(trainer);
+    while ((status = dreambooth_trainer_step(trainer)) == DREAMBOOTH_OK) {
+        show_bar("steps", fact(trainer, "step"), fact(trainer, "steps"));
+        handle_events(context);
     }
+    fputc('\n', stderr);
     return status;
 }
 
-static int set_up(dreambooth_trainer *trainer, char **argv)
+/* Cancelled is not lost: what was reached goes into a checkpoint. */
+static int keep(dreambooth_context *context, dreambooth_trainer *trainer)
 {
-    static const char *const names[] = {"instance-dir", "instance-prompt",
-                                        "class-prompt", "out", "steps"};
-    size_t i;
-    int status = DREAMBOOTH_OK;
-
-    for (i = 0; i < 5 && status == DREAMBOOTH_OK; i++)
-        status = dreambooth_trainer_set(trainer, names[i], argv[i]);
-    return status;
+    dreambooth_context_clear_cancel(context);
+    fprintf(stderr, "stopped at step %d\n", (int)fact(trainer, "step"));
+    return fact(trainer, "step") > 0 ? dreambooth_trainer_checkpoint(trainer)
+                                     : DREAMBOOTH_OK;
 }
 
 int main(int argc, char **argv)
@@ -73,28 +100,32 @@ int main(int argc, char **argv)
     dreambooth_context *context = NULL;
     dreambooth_model *model = NULL;
     dreambooth_trainer *trainer = NULL;
-    int64_t size = 512;
-    int status;
+    int i, status;
 
-    if (argc != 7) {
-        puts("usage: step MODEL PHOTOS INSTANCE-PROMPT CLASS-PROMPT OUT STEPS");
-        return 0;
+    if (argc < 4) {
+        fputs("usage: step MODEL OPTION VALUE [OPTION VALUE]...\n", stderr);
+        return 2;
     }
     if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
         return 1;
-    status = dreambooth_model_open(&model, context, argv[1]);
+    running = context;
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
+    status = dreambooth_context_set_integer(context, "threads", 0);
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_model_open(&model, context, argv[1]);
     if (status == DREAMBOOTH_OK)
         status = dreambooth_trainer_new(&trainer, model);
     if (status == DREAMBOOTH_OK)
-        status = dreambooth_model_get_integer(model, "size", &size);
+        status = dreambooth_trainer_set(trainer, "resume", "yes");
+    for (i = 2; i + 1 < argc && status == DREAMBOOTH_OK; i += 2)
+        status = dreambooth_trainer_set(trainer, argv[i], argv[i + 1]);
     if (status == DREAMBOOTH_OK)
-        status = dreambooth_trainer_set_integer(trainer, "size", size);
-    if (status == DREAMBOOTH_OK)
-        status = set_up(trainer, argv + 2);
-    if (status == DREAMBOOTH_OK)
-        status = train(trainer);
+        status = train(context, trainer);
+    if (status == DREAMBOOTH_ECANCELLED && trainer != NULL)
+        status = keep(context, trainer);
     if (status < DREAMBOOTH_OK)
-        fprintf(stderr, "%s\n", dreambooth_context_error(context));
+        fprintf(stderr, "step: %s\n", dreambooth_context_error(context));
     dreambooth_trainer_free(trainer);
     dreambooth_model_free(model);
     dreambooth_context_free(context);
