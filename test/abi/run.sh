@@ -80,9 +80,11 @@ get_release() { # COMMIT TREE
     if test "$1" = HEAD; then
         copy_interface "$SRC_DIR" "$2"
     else
+        rm -rf "$2"
         mkdir -p "$2"
-        git -C "$SRC_DIR" archive "$1" include lib/libdreambooth.map \
-            configure.ac test/abi/program.c 2>"$temp/log" | tar x -C "$2"
+        git -C "$SRC_DIR" archive -o "$temp/release.tar" "$1" include \
+            lib/libdreambooth.map configure.ac test/abi/program.c \
+            2>"$temp/log" && tar -C "$2" -xf "$temp/release.tar"
     fi
 }
 
