@@ -17,8 +17,8 @@ demo=$SRC_DIR/doc/demo
 binding=$SRC_DIR/bindings/lua
 cd "$temp" || exit 1
 unset LUA_PATH LUA_CPATH LUA_INIT DREAMBOOTH_LIBRARY
-# As the command does: one thread for the BLAS.
-export OPENBLAS_NUM_THREADS=1 VERSION SRC_DIR
+unset OPENBLAS_NUM_THREADS
+export VERSION SRC_DIR
 
 check() { # WHAT COMMAND...
     what=$1

@@ -58,6 +58,13 @@ fails("unknown build information", "ENOTFOUND", "colour",
       dreambooth.build_info "colour")
 check("help", dreambooth.help "trainer":find "\nlearning%-rate +AdamW")
 
+if jit and dreambooth.build_info "blas":find "OpenBLAS" then
+    local ffi = require "ffi"
+    ffi.cdef "int openblas_get_num_threads(void);"
+    equal("threads of the BLAS",
+          ffi.load "libdreambooth.so.0".openblas_get_num_threads(), 1)
+end
+
 local context = assert(dreambooth.context {threads = 2})
 local other = assert(dreambooth.context())
 local model = assert(context:open "model")

@@ -504,12 +504,29 @@ static const luaL_Reg handles[] = {
     {METATABLE(trainer), trainer_free},
 };
 
+#define IF_THERE __attribute__((weak))
+IF_THERE void openblas_set_num_threads(int threads);
+IF_THERE void MKL_Set_Num_Threads(int threads);
+IF_THERE void bli_thread_set_num_threads(long threads);
+
+/* As the command does: threads are the library's own, not the BLAS's. */
+static void settle_blas(void)
+{
+    if (openblas_set_num_threads != NULL)
+        openblas_set_num_threads(1);
+    if (MKL_Set_Num_Threads != NULL)
+        MKL_Set_Num_Threads(1);
+    if (bli_thread_set_num_threads != NULL)
+        bli_thread_set_num_threads(1);
+}
+
 int luaopen_dreambooth_core(lua_State *L);
 
 int luaopen_dreambooth_core(lua_State *L)
 {
     size_t i;
 
+    settle_blas();
     for (i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
         luaL_newmetatable(L, handles[i].name);
         lua_pushcfunction(L, handles[i].func);

@@ -31,6 +31,19 @@ if not pcall(ffi.typeof, "dreambooth_context *") then
     ffi.cdef(declarations)
 end
 
+-- As the command does: threads are the library's own, not the BLAS's.
+ffi.cdef [[
+    void openblas_set_num_threads(int);
+    void MKL_Set_Num_Threads(int);
+    void bli_thread_set_num_threads(long);
+]]
+for _, name in ipairs {"openblas_set_num_threads", "MKL_Set_Num_Threads",
+                       "bli_thread_set_num_threads"} do
+    pcall(function()
+        library[name](1)
+    end)
+end
+
 local function text_of(pointer)
     return pointer ~= nil and ffi.string(pointer) or nil
 end
