@@ -438,6 +438,11 @@ deb: dist
 	@$(srcdir)/build-aux/make-deb libdreambooth-$(VERSION) $(tarball) \
 	    $(or $(DEB),build/deb)
 
+# Of Python, with the library and all it needs in it; asks PyPI for tools.
+.PHONY: wheel
+wheel: build/libdreambooth.so
+	@$(srcdir)/bindings/python/make-wheel $< build/wheel
+
 # Cleaning --------------------------------------------------------------------
 
 .PHONY: clean distclean help
@@ -478,5 +483,6 @@ help:
 #: make reproducible     packs, builds and installs twice, all circumstances
 #:                       different, and compares the bytes
 #: make deb              the Debian packages, in build/deb or DEB=folder
+#: make wheel           the Python package with the library in it
 #: make clean distclean  removes build/; and what configure made
 #: V=1 shows the commands.

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What pyproject.toml cannot say: the version, which configure.ac has, and the
 type stub, which is made of the library's tables (without the library there is
-none in the package, and the package works nonetheless).
+none in the package, and the package works nonetheless). With the library itself
+in the package (make-wheel) a wheel is for its architecture, and any Python 3.
 """
 
 import pathlib
 import re
 import sys
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70
+    from wheel.bdist_wheel import bdist_wheel
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -38,4 +44,15 @@ class BuildWithStub(build_py):
         target.write_text(stub.text())
 
 
-setup(version=version(), cmdclass={"build_py": BuildWithStub})
+class WithLibrary(Distribution):
+    def has_ext_modules(self):
+        return (HERE / "dreambooth" / "libdreambooth.so.0").exists()
+
+
+class AnyPython(bdist_wheel):
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(version=version(), distclass=WithLibrary,
+      cmdclass={"build_py": BuildWithStub, "bdist_wheel": AnyPython})
