@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An allocator of one's own, here one that gives no more than it was told to.
- * The library then says so, frees what it has, and the program goes on.
+ * An allocator of one's own, here one that gives no more than it was told
+ * to. The library then says so, frees what it has, and the program goes
+ * on.
  *
- * For a limit alone the context's option "memory-limit" is enough, and says
- * beforehand when a run will not fit.
+ * For a limit alone the context's option "memory-limit" is enough, and
+ * says beforehand when a run will not fit.
  *
  *     ./allocator stable-diffusion-v1-5 1000
  */
@@ -18,7 +19,8 @@ struct budget {
 };
 
 /* Called in two forms: from 0 bytes to some, and from some to 0. */
-static void *resize(void *user, void *pointer, size_t old_size, size_t new_size)
+static void *resize(void *user, void *pointer, size_t old_size,
+                    size_t new_size)
 {
     struct budget *budget = (struct budget *)user;
 
@@ -50,15 +52,17 @@ int main(int argc, char **argv)
         return 2;
     }
     budget.limit = (size_t)strtoull(argv[2], NULL, 10) * 1000000;
-    status = dreambooth_context_new_with_allocator(&context, resize, &budget);
+    status =
+        dreambooth_context_new_with_allocator(&context, resize, &budget);
     if (status == DREAMBOOTH_OK)
         status = dreambooth_model_open(&model, context, argv[1]);
     if (status == DREAMBOOTH_OK)
-        printf("%s takes %zu bytes, at most %zu while it was opened\n", argv[1],
-               budget.used, budget.most);
+        printf("%s takes %zu bytes, at most %zu while it was opened\n",
+               argv[1], budget.used, budget.most);
     else
-        fprintf(stderr, "allocator: %s: %s\n", dreambooth_status_name(status),
-                context ? dreambooth_context_error(context) : "no context");
+        fprintf(
+            stderr, "allocator: %s: %s\n", dreambooth_status_name(status),
+            context ? dreambooth_context_error(context) : "no context");
     dreambooth_model_free(model);
     dreambooth_context_free(context);
     printf("%zu bytes are left\n", budget.used);

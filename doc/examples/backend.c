@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compute kernels of one's own: a backend that counts matrix products and hands
- * them on. It fills one slot of the table and inherits all others.
+ * Compute kernels of one's own: a backend that counts matrix products and
+ * hands them on. It fills one slot of the table and inherits all others.
  *
  *     ./backend my-dog "a [V] dog on the beach"
  */
@@ -25,12 +25,13 @@ static int count_gemm(const dreambooth_kernel_host *host,
     struct counts *counts = (struct counts *)host->user;
 
     counts->products++;
-    counts->operations +=
-        2.0 * (double)a->batch * (double)a->m * (double)a->n * (double)a->k;
+    counts->operations += 2.0 * (double)a->batch * (double)a->m *
+                          (double)a->n * (double)a->k;
     return counts->below.gemm(host, a);
 }
 
-static int use_counting(dreambooth_context *context, struct counts *counts)
+static int use_counting(dreambooth_context *context,
+                        struct counts *counts)
 {
     dreambooth_backend counting;
 
@@ -69,7 +70,8 @@ int main(int argc, char **argv)
              dreambooth_sampler_set_integer(sampler, "steps", 5) ||
              dreambooth_sampler_run(sampler);
     if (failed)
-        fprintf(stderr, "backend: %s\n", dreambooth_context_error(context));
+        fprintf(stderr, "backend: %s\n",
+                dreambooth_context_error(context));
     else
         printf("%lld matrix products, %.3g operations\n", counts.products,
                counts.operations);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Picks rare words for a subject, and judges those given as arguments. The
- * tokenizer alone is enough for it: vocab.json and merges.txt. With the whole
- * model (dreambooth_identifier_new_for_model()) words are ranked by how little
- * the model knows of them, too.
+ * Picks rare words for a subject, and judges those given as arguments.
+ * The tokenizer alone is enough for it: vocab.json and merges.txt. With
+ * the whole model (dreambooth_identifier_new_for_model()) words are
+ * ranked by how little the model knows of them, too.
  *
  *     ./identify stable-diffusion-v1-5 sks
  */
@@ -27,7 +27,8 @@ static int judge(dreambooth_identifier *picker, const char *word)
 
     if (status == DREAMBOOTH_OK)
         printf("%s:\n%s", word,
-               findings[0] == '\0' ? "nothing speaks against it\n" : findings);
+               findings[0] == '\0' ? "nothing speaks against it\n"
+                                   : findings);
     return status;
 }
 
@@ -53,7 +54,8 @@ int main(int argc, char **argv)
     for (i = 2; i < argc && !failed; i++)
         failed = judge(picker, argv[i]);
     if (failed)
-        fprintf(stderr, "identify: %s\n", dreambooth_context_error(context));
+        fprintf(stderr, "identify: %s\n",
+                dreambooth_context_error(context));
     dreambooth_identifier_free(picker);
     dreambooth_tokenizer_free(tokenizer);
     dreambooth_context_free(context);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * learn.c in C++17: handles that free themselves, and errors as exceptions.
+ * learn.c in C++17: handles that free themselves, and errors as
+ * exceptions.
  *
  *     c++ -std=c++17 learn.cpp -o learn \
  *         $(pkg-config --cflags --libs libdreambooth)
@@ -41,8 +42,9 @@ using Trainer = Owned<dreambooth_trainer, dreambooth_trainer_free>;
 static void check(dreambooth_context *context, int status)
 {
     if (status < DREAMBOOTH_OK)
-        throw std::runtime_error(context ? dreambooth_context_error(context)
-                                         : dreambooth_status_name(status));
+        throw std::runtime_error(context
+                                     ? dreambooth_context_error(context)
+                                     : dreambooth_status_name(status));
 }
 
 static void learn(int argc, char **argv)
@@ -70,8 +72,9 @@ static void learn(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (argc < 6) {
-        std::cerr << "usage: learn MODEL PHOTOS INSTANCE-PROMPT CLASS-PROMPT "
-                     "OUT [OPTION VALUE]...\n";
+        std::cerr
+            << "usage: learn MODEL PHOTOS INSTANCE-PROMPT CLASS-PROMPT "
+               "OUT [OPTION VALUE]...\n";
         return 2;
     }
     try {

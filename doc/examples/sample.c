@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Draws into memory: bytes in red, green and blue, rows from the top, which a
- * program would hand to its window or texture, and this one writes to its
- * standard output as a PPM file.
+ * Draws into memory: bytes in red, green and blue, rows from the top,
+ * which a program would hand to its window or texture, and this one
+ * writes to its standard output as a PPM file.
  *
  *     ./sample my-dog "a [V] dog on the beach" >beach.ppm
  */
@@ -10,7 +10,7 @@
 
 #include <dreambooth/dreambooth.h>
 
-/* Takes the steps one by one, so that there is time for something else. */
+/* Takes the steps one by one: there is time for something else. */
 static int draw(dreambooth_sampler *sampler)
 {
     int64_t step = 0, total = 0;
@@ -57,9 +57,11 @@ int main(int argc, char **argv)
              dreambooth_sampler_new(&sampler, model) ||
              dreambooth_sampler_set(sampler, "prompt", argv[2]) ||
              dreambooth_sampler_set_integer(sampler, "steps", 25) ||
-             draw(sampler) || dreambooth_sampler_image(&image, sampler, 0);
+             draw(sampler) ||
+             dreambooth_sampler_image(&image, sampler, 0);
     if (failed)
-        fprintf(stderr, "sample: %s\n", dreambooth_context_error(context));
+        fprintf(stderr, "sample: %s\n",
+                dreambooth_context_error(context));
     else
         failed = show(image);
     dreambooth_image_free(image);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Training from a program's own event loop, with a progress bar. Each call does
- * one unit of work and comes back, nothing is called back. A line that begins
- * with q, Ctrl-C and SIGTERM end the run and keep the step that was reached;
- * the same command goes on from there.
+ * Training from a program's own event loop, with a progress bar. Each
+ * call does one unit of work and comes back, nothing is called back. A
+ * line that begins with q, Ctrl-C and SIGTERM end the run and keep the
+ * step that was reached; the same command goes on from there.
  *
  *     ./step stable-diffusion-v1-5 instance-dir photos \
  *         instance-prompt "a [V] dog" class-prompt "a dog" out my-dog
  *
- * A unit of a large model takes seconds to a minute on a CPU. What must react
- * sooner, such as a window, lets a thread of its own call the library;
- * dreambooth_context_cancel() may come from any other.
+ * A unit of a large model takes seconds to a minute on a CPU. What must
+ * react sooner, such as a window, lets a thread of its own call the
+ * library; dreambooth_context_cancel() may come from any other.
  */
 #include <poll.h>
 #include <signal.h>
@@ -57,12 +57,14 @@ static int64_t fact(dreambooth_trainer *trainer, const char *name)
 }
 
 /* Everything before step 1, such as drawing class images. */
-static int prepare(dreambooth_context *context, dreambooth_trainer *trainer)
+static int prepare(dreambooth_context *context,
+                   dreambooth_trainer *trainer)
 {
     int64_t done;
     int status;
 
-    while ((status = dreambooth_trainer_prepare(trainer)) == DREAMBOOTH_OK) {
+    while ((status = dreambooth_trainer_prepare(trainer)) ==
+           DREAMBOOTH_OK) {
         done = fact(trainer, "class-images.done");
         show_bar("class images", done,
                  done + fact(trainer, "class-images.missing"));
@@ -91,8 +93,9 @@ static int keep(dreambooth_context *context, dreambooth_trainer *trainer)
 {
     dreambooth_context_clear_cancel(context);
     fprintf(stderr, "stopped at step %d\n", (int)fact(trainer, "step"));
-    return fact(trainer, "step") > 0 ? dreambooth_trainer_checkpoint(trainer)
-                                     : DREAMBOOTH_OK;
+    return fact(trainer, "step") > 0
+               ? dreambooth_trainer_checkpoint(trainer)
+               : DREAMBOOTH_OK;
 }
 
 int main(int argc, char **argv)
@@ -103,7 +106,8 @@ int main(int argc, char **argv)
     int i, status;
 
     if (argc < 4) {
-        fputs("usage: step MODEL OPTION VALUE [OPTION VALUE]...\n", stderr);
+        fputs("usage: step MODEL OPTION VALUE [OPTION VALUE]...\n",
+              stderr);
         return 2;
     }
     if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
