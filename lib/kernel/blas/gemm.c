@@ -50,6 +50,9 @@ void db_blas_sgemm(int transpose_a, int transpose_b, int64_t m, int64_t n,
 {
     int64_t done = 0;
 
+    /* An empty matrix may have rows of length 0, which cblas refuses. */
+    lda = db_blas_larger(lda, 1);
+    ldb = db_blas_larger(ldb, 1);
     do {
         int64_t part = db_blas_smaller(k - done, INNER_PART);
 
