@@ -69,6 +69,7 @@ copy_interface() { # FROM TO
     cp "$1/configure.ac" "$2/"
     cp "$1/lib/libdreambooth.map" "$2/lib/"
     cp "$1/test/abi/program.c" "$2/test/abi/"
+    chmod -R u+w "$2"
 }
 
 # Programs of older releases ---------------------------------------------------

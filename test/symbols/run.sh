@@ -98,6 +98,7 @@ mkdir -p "$tree/build-aux" "$tree/lib" "$tree/test/abi"
 cp -R "$SRC_DIR/include" "$tree/"
 cp "$SRC_DIR/configure.ac" "$tree/"
 cp "$SRC_DIR/build-aux/symbols" "$tree/build-aux/"
+chmod -R u+w "$tree"
 write() {
     "$tree/build-aux/symbols" --write
 }
