@@ -14,6 +14,7 @@ import os
 from typing import Any, Iterable, Iterator, Literal, Mapping, MutableMapping, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 Path = str | bytes | os.PathLike[str]

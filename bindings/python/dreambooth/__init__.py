@@ -19,11 +19,12 @@ options and facts are attributes, `help(dreambooth.Trainer)` lists them.
 from ._handles import (Context, Identifier, Image, Model, Pick, Progress,
                        Sampler, SamplerStep, Step, Tokenizer, Trainer,
                        TrainerStep, tokenize)
-from ._library import Error, Warning, build_info, errors, path, version
+from ._library import (DreamboothWarning, Error, build_info, errors, path,
+                       version)
 
 globals().update(errors)
 __version__ = version
-__all__ = ["Context", "Error", "Identifier", "Image", "Model", "Pick",
-           "Progress", "Sampler", "SamplerStep", "Step", "Tokenizer",
-           "Trainer", "TrainerStep", "Warning", "build_info", "path", "tokenize", "version",
+__all__ = ["Context", "DreamboothWarning", "Error", "Identifier", "Image",
+           "Model", "Pick", "Progress", "Sampler", "SamplerStep", "Step",
+           "Tokenizer", "Trainer", "TrainerStep", "build_info", "tokenize",
            *errors]

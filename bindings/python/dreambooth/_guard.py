@@ -17,7 +17,7 @@ import time
 import warnings
 import weakref
 
-from ._library import Warning, error, errors, ffi, lib, text_of
+from ._library import DreamboothWarning, error, errors, ffi, lib, text_of
 
 log = logging.getLogger(__package__)
 
@@ -87,7 +87,7 @@ class Guard:
         while self._lines:
             level, text = self._lines.popleft()
             if level >= lib.DREAMBOOTH_LOG_WARNING:
-                warnings.warn(text, Warning, _frames_in_package())
+                warnings.warn(text, DreamboothWarning, _frames_in_package())
             else:
                 log.info("%s", text)
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import (TYPE_CHECKING, Any, Iterable, Iterator, Mapping,
+                    NamedTuple, Union)
 
 import numpy
 
@@ -12,7 +13,11 @@ from ._guard import Guard
 from ._handle import Closable, Handle, attribute_name
 from ._library import bytes_of, error, errors, ffi, lib, text_of
 
-Path = 'str | bytes | os.PathLike[str]'  # in annotations
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    Path = Union[str, bytes, os.PathLike[str]]
 
 
 class Context(Closable):
@@ -228,7 +233,7 @@ class Tokenizer(_InContext, Closable):
         """The tokenizer of a model's folder."""
         return cls._new("open", context, bytes_of(folder))
 
-    def encode(self, text: str) -> numpy.ndarray:
+    def encode(self, text: str) -> NDArray[numpy.int32]:
         """The ids as an array of int32."""
         text, count = text.encode("utf-8", "replace"), ffi.new("size_t *")
         self._call("encode", text, len(text), ffi.NULL, 0, count)
@@ -238,7 +243,7 @@ class Tokenizer(_InContext, Closable):
         return ids
 
     def encode_padded(self, text: str,
-                      length: int | None = None) -> numpy.ndarray:
+                      length: int | None = None) -> NDArray[numpy.int32]:
         """What a text encoder takes: ids with start, end and padding."""
         text = text.encode("utf-8", "replace")
         ids = numpy.empty(length or self.prompt_length, numpy.int32)
@@ -279,7 +284,7 @@ class Pick(NamedTuple):
 
     word: str
     explanation: str
-    ids: numpy.ndarray
+    ids: NDArray[numpy.int32]
     prior: float
 
 
@@ -423,7 +428,7 @@ class Trainer(_Stepwise):
                 self._call("add_folder", bytes_of(photo))
             else:
                 if not isinstance(photo, Image):
-                    photo = Image(photo)
+                    photo = Image(photo, self.context)
                 self._call("add_image", photo)
 
     def plan(self) -> dict[str, Any]:
@@ -498,7 +503,7 @@ class Sampler(_Stepwise):
         """Writes a finished picture with its settings as a PNG file."""
         self._call("write", index, bytes_of(path), long=True)
 
-    def latents(self) -> numpy.ndarray:
+    def latents(self) -> NDArray[numpy.float32]:
         """The latents of the present batch: float32, [images, channels,
         height, width]."""
         shape = ffi.new("int64_t[4]")
@@ -509,7 +514,7 @@ class Sampler(_Stepwise):
         return values
 
 
-def tokenize(model: Tokenizer | Path, text: str) -> numpy.ndarray:
+def tokenize(model: Tokenizer | Path, text: str) -> NDArray[numpy.int32]:
     """The token ids of a text, to a Tokenizer or a model's folder."""
     if not isinstance(model, Tokenizer):
         model = Tokenizer.open(model)

@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import sys
-
 from typing import Any
 
 import cffi
@@ -168,7 +167,7 @@ class Error(Exception):
         return str(self.args[0])
 
 
-class Warning(UserWarning):
+class DreamboothWarning(UserWarning):
     """A warning of the library."""
 
 

@@ -146,7 +146,7 @@ def test_warnings_and_notes(folder, model, tmp_path, caplog):
     trainer = model.trainer(instance_prompt="a [V] robot", size=32, steps=1)
     trainer.add(mixed)
     with caplog.at_level("INFO"), \
-            pytest.warns(dreambooth.Warning, match="notes.txt") as caught:
+            pytest.warns(dreambooth.DreamboothWarning, match="notes.txt") as caught:
         trainer.run()
     assert caught[0].filename == __file__
     assert "identifier" in caplog.text
