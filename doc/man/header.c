@@ -325,6 +325,8 @@ char *comment_text(struct span comment)
         const char *next = memchr(at, '\n', (size_t)(end - at));
         struct span line = bare_line(span_between(at, next ? next : end));
 
+        while (line.length > 0 && line.at[line.length - 1] == ' ')
+            line.length--;
         memcpy(to, line.at, line.length);
         to += line.length;
         *to++ = '\n';

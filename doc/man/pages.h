@@ -20,8 +20,8 @@ typedef void insertion(const struct page *page, const char *what,
 
 /* Of the tables of the library and the command (tables.c). */
 insertion insert_arguments, insert_command_example, insert_commands,
-    insert_description, insert_exit_codes, insert_facts, insert_flags,
-    insert_options, insert_usage;
+    insert_config_files, insert_description, insert_environment,
+    insert_exit_codes, insert_facts, insert_flags, insert_options, insert_usage;
 /* Of a public header (functions.c). */
 insertion insert_about, insert_errors, insert_functions, insert_names,
     insert_statuses, insert_synopsis, insert_types;

@@ -484,7 +484,7 @@ void prose_sentence(FILE *out, const struct subject *subject, const char *text)
 
     snprintf(sentence, length + 2, "%s%s", text,
              length > 0 && strchr(".?!", text[length - 1]) ? "" : ".");
-    if (sentence[strcspn(sentence, " (_")] == ' ')
+    if (strchr("(_:", sentence[strcspn(sentence, " ._(:")]) == NULL)
         sentence[0] = (char)toupper((unsigned char)sentence[0]);
     fill(out, subject, sentence, sentence + strlen(sentence));
     free(sentence);

@@ -9,6 +9,7 @@
 #include <dreambooth/context.h>
 
 #include "commands.h"
+#include "config.h"
 #include "exit.h"
 #include "prose.h"
 
@@ -263,6 +264,43 @@ void insert_exit_codes(const struct page *page, const char *what,
     for (row = exit_meanings; row->meaning != NULL; row++) {
         fprintf(page->out, ".It %d\n", row->code);
         prose_sentence(page->out, &nothing, row->meaning);
+    }
+    fputs(".El\n", page->out);
+}
+
+void insert_environment(const struct page *page, const char *what,
+                        const char *which)
+{
+    const struct named_text *row;
+
+    (void)what;
+    (void)which;
+    fputs(".Bl -tag -width Ds\n", page->out);
+    for (row = environment_variables; row->name != NULL; row++) {
+        fprintf(page->out, ".It Ev %s\n", row->name);
+        prose_sentence(page->out, &nothing, row->text);
+    }
+    fputs(".El\n", page->out);
+}
+
+/* Paths, and flags that name one: "--config FILE". */
+void insert_config_files(const struct page *page, const char *what,
+                         const char *which)
+{
+    const struct named_text *row;
+
+    (void)what;
+    (void)which;
+    fputs(".Bl -tag -width Ds\n", page->out);
+    for (row = config_files; row->name != NULL; row++) {
+        size_t length = strcspn(row->name, " ");
+
+        if (strncmp(row->name, "--", 2) == 0)
+            fprintf(page->out, ".It Fl %.*s Ar%s\n", (int)length - 1,
+                    row->name + 1, row->name + length);
+        else
+            fprintf(page->out, ".It Pa %s\n", row->name);
+        prose_sentence(page->out, &nothing, row->text);
     }
     fputs(".El\n", page->out);
 }

@@ -3,8 +3,8 @@
 #
 # The manual as it is built: mandoc and man find nothing to complain of, every
 # option, fact, function, command and column that the library and the command
-# have is in its page, every reference leads somewhere, and lines fit 80
-# columns. Then the same for the tree of HTML.
+# have is in its page, examples run, every reference leads somewhere, and lines
+# fit 80 columns. Then the same for the tree of HTML.
 
 set -u
 temp=$(mktemp -d) || exit 1
@@ -169,37 +169,103 @@ sort "$SRC_DIR/test/symbols.txt" >symbols
 grep -l '^\.so ' man/man3/* | sed 's|.*/||; s|\.3$||' | sort >links
 check "no link but those of functions" cmp symbols links
 
-# Files: what a run leaves behind, and the columns of its metrics.
+# Files: what a run leaves behind, and the columns of its metrics. Examples: all
+# of the commands', with the words that they have for folders.
 demo=$SRC_DIR/doc/demo
+describes() { # WORD: as a term or in the text
+    grep -Eq "^\.(It|Pq)? ?(Cm|Pa) (.* )?$1( |$)" man/man5/dreambooth-model.5
+}
+
+# The lines of the displays in EXAMPLES.
+examples() { # PAGE
+    awk '/^\.Sh/ { on = $2 == "EXAMPLES" } /^\.Ed/ { shown = 0 }
+        on && shown { gsub(/\\e/, "\\"); print } /^\.Bd/ { shown = 1 }' \
+        "$(source_of "$1")"
+}
+
+run_examples() { # COMMAND
+    rm -rf work && mkdir work
+    (cd work && ln -s ../model MODEL && ln -s ../photos ../my-vocabulary . &&
+        ln -s "$demo/config" my-config && case $1 in
+            train | dreambooth) ;;
+            *) ln -s ../out my-dog ;;
+        esac)
+    page=dreambooth-$1.1
+    test "$1" = dreambooth && page=dreambooth.1
+    examples "$page" >work/script
+    test -s work/script &&
+        (cd work && DREAMBOOTH_CONFIG=$temp/small PATH=$BUILD_DIR:$PATH \
+            sh -e ./script)
+}
+
+cat >small <<'SMALL'
+[train]
+steps = 1
+size = 16
+class-images = 1
+class-steps = 1
+checkpoint-every = 1
+sample-steps = 1
+[sample]
+size = 16
+steps = 1
+SMALL
+
 if test -x "$BUILD_DIR/doc/demo/draw"; then
-    check "vocabulary" "$demo/make-vocabulary.sh" vocabulary
+    check "vocabulary" "$demo/make-vocabulary.sh" my-vocabulary
     mkdir photos
     check "photos" "$BUILD_DIR/doc/demo/draw" subject photos 2 32
-    check "model" "$dreambooth" init "$demo/config" --tokenizer vocabulary \
+    check "model" "$dreambooth" init "$demo/config" --tokenizer my-vocabulary \
         --out model
-    check "run" "$dreambooth" train model --instance-dir photos \
-        --instance-prompt "a [V] robot" --class-prompt "a robot" \
-        --class-images 1 --class-steps 1 --steps 1 --size 16 --rng torch \
-        --checkpoint-every 1 --sample-every 1 --sample-steps 1 \
+    check "run" env DREAMBOOTH_CONFIG="$temp/small" "$dreambooth" train model \
+        --instance-dir photos --instance-prompt "a [V] robot" \
+        --class-prompt "a robot" --rng torch --sample-every 1 \
         --sample-count 1 --train-text-encoder --quiet --out out
-    page=man/man5/dreambooth-model.5
-    for file in $(cd out && find . -type f | sed 's|.*/||' | sort -u); do
-        name=$(echo "$file" | sed 's/step-0*1-/step-000100-/')
-        check "$file in dreambooth-model.5" grep -Fq "$name" "$page"
-    done
-    for word in $(head -n 1 out/metrics.csv | tr , ' ') \
-        $(sed -n 's/^  "\([a-z_]*\)":.*/\1/p' out/class/class-images.json) \
-        $(sed -n 's/^  *"\([a-z_]*\)":.*/\1/p' \
-            out/checkpoints/*/state.json | grep -Ev \
-            '^(has_normal|next|normal|words|unet|text_encoder|optimizer)$' |
-            sort -u); do
-        "$dreambooth" train --help-all | grep -q -- "--$word " && continue
-        check "$word in dreambooth-model.5" grep -Eq \
-            "^(\.It |\.Pq |)\.?(It |Pq |)?Cm .*\b$word\b|^\.Cm .*\b$word\b" "$page"
-    done
+    (cd out && find . -type f | sed 's|.*/||; s/step-0*1-/step-000100-/' |
+        sort -u) >files
+    check "files" test -s files
+    while read -r file; do
+        check "$file in dreambooth-model.5" grep -q \
+            "^\.\(It \)*Pa .*$(echo "$file" | sed 's/\./\\./g')" \
+            man/man5/dreambooth-model.5
+    done <files
+    {
+        head -n 1 out/metrics.csv | tr , '\n'
+        sed -n 's/^  "\([a-z_]*\)":.*/\1/p' out/class/class-images.json
+        sed -n 's/^ \{2,4\}"\([a-z_]*\)":.*/\1/p' out/checkpoints/*/state.json
+    } | sort -u >words
+    check "columns and keys" test -s words
+    while read -r word; do
+        check "$word in dreambooth-model.5" describes "$word"
+    done <words
+    sed '/^\(completion\|help\)$/d' commands >with_examples
+    echo dreambooth >>with_examples
+    while read -r command; do
+        check "examples of $command" run_examples "$command"
+    done <with_examples
+    examples dreambooth.conf.5 >example.conf
+    check "an example of a configuration file" test -s example.conf
+    check "which is right" "$dreambooth" info model --config example.conf
 else
-    echo "left out: the files of a run, for want of the demo's program"
+    echo "left out: files and examples, for want of the demo's program"
 fi
+
+# Pieces of programs compile where their handles are at hand.
+for page in dreambooth_model dreambooth_tokenizer dreambooth_image; do
+    {
+        echo '#include <stdio.h>'
+        echo '#include <dreambooth/dreambooth.h>'
+        echo 'void example(dreambooth_context *context,'
+        echo '    dreambooth_tokenizer *tokenizer);'
+        echo 'void example(dreambooth_context *context,'
+        echo '    dreambooth_tokenizer *tokenizer) { (void)tokenizer;'
+        examples $page.3
+        echo '(void)context; }'
+    } >$page.c
+    # shellcheck disable=SC2086 # lists of words
+    check "the example of $page.3" $CC -std=c11 $CFLAGS -Wall -Wextra -Werror \
+        -fsyntax-only -I"$SRC_DIR/include" $page.c
+done
 
 # References ----------------------------------------------------------------------
 
