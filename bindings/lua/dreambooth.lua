@@ -17,7 +17,11 @@ local function load_core()
     end
     local library = os.getenv "DREAMBOOTH_LIBRARY"
     if library and library ~= "" then
-        package.loadlib(library, "*") -- is then the one that core finds
+        -- It is then the one that core finds.
+        local _, text, why = package.loadlib(library, "*")
+        if why == "open" then
+            error(text)
+        end
     end
     return require "dreambooth.core"
 end
