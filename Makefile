@@ -237,7 +237,8 @@ tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
     CXX='$(CXX)' NM='$(NM)' MAKE='$(MAKE)' CFLAGS='$(CFLAGS)' \
     LDFLAGS='$(LDFLAGS)' DEPENDENCY_LIBS='$(DEPENDENCY_LIBS)' \
     PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
-    SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)'
+    SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)' \
+    MANUAL='$(if $(man_pages),yes,no)'
 
 .PHONY: tests check check-unit valgrind sanitize style symbols parity bench demo
 

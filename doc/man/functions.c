@@ -225,11 +225,19 @@ static void print_fields(FILE *out, const struct declaration *declaration)
     fputs(".Ed\n", out);
 }
 
+/* The comment may stand over a forward declaration before it. */
+static struct span type_comment(const struct header *header, size_t index)
+{
+    while (index > 0 && !header->declarations[index].opens)
+        index--;
+    return header->declarations[index].comment;
+}
+
 static void print_type(FILE *out, const struct header *header, size_t index)
 {
     const struct declaration *declaration = &header->declarations[index];
     struct subject subject = {header, declaration, 1, NULL};
-    char *text = comment_text(declaration->comment);
+    char *text = comment_text(type_comment(header, index));
 
     fprintf(out, ".Ss %s%.*s\n",
             declaration->kind == ENUMERATION ? "enum " : "",
