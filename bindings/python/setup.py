@@ -54,5 +54,5 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-setup(version=version(), distclass=WithLibrary,
+setup(version=version(), license="MIT", distclass=WithLibrary,
       cmdclass={"build_py": BuildWithStub, "bdist_wheel": AnyPython})

@@ -52,6 +52,7 @@ cd "$temp" || exit 1
 
 # What is tested is the package as pip installs it, where there is pip.
 if "$python" -c 'import setuptools, pip
+assert int(setuptools.__version__.split(".")[0]) >= 61
 try: import wheel
 except ImportError: import setuptools.command.bdist_wheel' 2>log; then
     "$python" -m pip install -q --no-build-isolation --no-deps --no-index \
@@ -62,7 +63,7 @@ except ImportError: import setuptools.command.bdist_wheel' 2>log; then
     check "of our version" test -d site/dreambooth-"$VERSION".dist-info
     export PYTHONPATH="$temp/site"
 else
-    echo "left out: pip install, for want of pip and setuptools"
+    echo "left out: pip install, for want of pip and a new setuptools"
     export PYTHONPATH="$temp/bindings/python"
 fi
 

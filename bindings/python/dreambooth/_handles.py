@@ -395,6 +395,7 @@ class _Stepwise(_InContext, Closable):
         last = None
         for last in self:
             if bar is not None:
+                bar.total = getattr(last, "total_steps", bar.total)
                 bar.update(last.step - bar.n)
                 bar.set_postfix({name: value for name, value in
                                  vars(last).items() if name == "loss"})
