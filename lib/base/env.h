@@ -39,8 +39,9 @@ typedef void db_log_function(void *user, int level, const char *text);
 struct db_env {
     db_resize_function *resize;
     void *resize_user;
-    _Atomic uint64_t live_bytes;
-    _Atomic uint64_t peak_bytes;
+    /* Compilers for 32-bit machines do not agree on their alignment. */
+    _Alignas(8) _Atomic uint64_t live_bytes;
+    _Alignas(8) _Atomic uint64_t peak_bytes;
     uint64_t limit_bytes; /* 0: none */
 
     db_log_function *log;

@@ -28,14 +28,14 @@ struct db_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_cond_t finished;
-    _Atomic uint64_t generation; /* written under the lock */
-    atomic_int busy;             /* workers still in this generation */
+    _Alignas(8) _Atomic uint64_t generation; /* written under the lock */
+    atomic_int busy; /* workers still in this generation */
     bool stop;
 
     db_task *task;
     void *argument;
     int64_t count;
-    _Atomic int64_t next;
+    _Alignas(8) _Atomic int64_t next;
 };
 
 static void run_tasks(struct db_pool *pool, int worker)
