@@ -190,8 +190,8 @@ build/doc/man/made: build/doc/man/make-pages $(addprefix $(srcdir)/, \
 # The manual as a tree for browsers.
 .PHONY: html
 html: build/doc/html/made
-build/doc/html/made: build/doc/man/made $(srcdir)/doc/man/make-html \
-    $(srcdir)/doc/man/style.css
+build/doc/html/made: build/doc/man/made $(addprefix $(srcdir)/doc/man/, \
+    make-html link-functions.awk style.css)
 	$(call say,MAKE,build/doc/html)
 	$(Q)$(srcdir)/doc/man/make-html build/doc/man build/doc/html
 	@touch $@

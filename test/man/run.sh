@@ -283,6 +283,11 @@ if have mandoc "the tree of HTML"; then
     for page in $real; do
         check "$(page_name "$page").html" test -s "html/$(page_name "$page").html"
     done
+    for page in $real; do
+        grep -o ' id="[^"]*"' "html/$(page_name "$page").html" | sort | uniq -d \
+            >twice
+        check "$(page_name "$page").html: each id once" cmp twice /dev/null
+    done
     # What is linked to: files, and places in them.
     (cd html && for file in *.html; do
         echo "$file"
