@@ -12,9 +12,10 @@
 #include "exit.h"
 #include "setup.h"
 
-/* Complains if FOLDER has anything in it: models are not written over. */
-static int check_empty(const char *folder)
+/* Complains if --out has anything in it: models are not written over. */
+static int check_empty(const struct options *options)
 {
+    const char *folder = options_text(options, "out");
     DIR *open = opendir(folder);
     struct dirent *entry;
     bool empty = true;
@@ -22,16 +23,17 @@ static int check_empty(const char *folder)
     if (open == NULL)
         return errno == ENOENT
                    ? EXIT_DONE
-                   : complain(EXIT_IO, "%s: %s", folder, strerror(errno));
+                   : options_complain(options, EXIT_IO, "out", "%s: %s", folder,
+                                      strerror(errno));
     while ((entry = readdir(open)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             empty = false;
     closedir(open);
     if (empty)
         return EXIT_DONE;
-    return complain(EXIT_USAGE,
-                    "%s is not empty: choose another --out, or remove it",
-                    folder);
+    return options_complain(
+        options, EXIT_USAGE, "out",
+        "%s is not empty: choose another --out, or remove it", folder);
 }
 
 static void print_result(dreambooth_model *model, const char *folder)
@@ -68,14 +70,17 @@ static int make(const struct options *options, dreambooth_context *context)
     return status;
 }
 
-static int check_seed(const char *text)
+static int check_seed(const struct options *options)
 {
+    const char *text = options_text(options, "seed");
+
     if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text))
         return EXIT_DONE;
-    return complain(EXIT_USAGE,
-                    "option --seed: \"%s\" is not right; give a whole number "
-                    "from 0",
-                    text);
+    return options_complain(
+        options, EXIT_USAGE, "seed",
+        "option --seed: \"%s\" is not right; give a whole number "
+        "from 0",
+        text);
 }
 
 static int run(const struct options *options)
@@ -84,9 +89,9 @@ static int run(const struct options *options)
     int code = options_need(options, "out");
 
     if (code == EXIT_DONE)
-        code = check_seed(options_text(options, "seed"));
+        code = check_seed(options);
     if (code == EXIT_DONE)
-        code = check_empty(options_text(options, "out"));
+        code = check_empty(options);
     if (code == EXIT_DONE)
         code = setup_begin(options, &context);
     if (code != EXIT_DONE)

@@ -2,6 +2,7 @@
 /* The command line: making flags of option tables, and reading arguments. */
 #include "options.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,21 @@ int options_apply(const struct options *options, const char *handle,
             status = set(to, flag->name, flag->value);
     }
     return status;
+}
+
+int options_complain(const struct options *options, int code, const char *name,
+                     const char *format, ...)
+{
+    const char *origin = options_find(options, name)->origin;
+    char text[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (origin == NULL)
+        return complain(code, "%s", text);
+    return complain(code, "%s: %s", origin, text);
 }
 
 /* Whether TEXT begins with WORD. */

@@ -96,6 +96,11 @@ bool options_yes(const struct options *options, const char *name);
 /* Complains unless NAME was given. */
 int options_need(const struct options *options, const char *name);
 
+/* Complains of the value of the flag NAME; where a configuration file set it,
+ * that is named first. Gives CODE back. */
+int options_complain(const struct options *options, int code, const char *name,
+                     const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Where the configuration file sets what ERROR, a text of the library, is
  * about: the option whose name or value it begins with, or whose value it
  * quotes. NULL: nowhere. */

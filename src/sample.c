@@ -32,8 +32,9 @@ struct drawing {
 
 /* Complains if nothing can be written where PATH lies: better now than after
  * the work. */
-static int check_out(const char *path)
+static int check_out(const struct options *options)
 {
+    const char *path = options_text(options, "out");
     const char *slash = strrchr(path, '/');
     size_t length = slash == NULL ? 0 : (size_t)(slash - path);
     struct stat facts;
@@ -42,18 +43,18 @@ static int check_out(const char *path)
 
     if ((slash != NULL && slash[1] == '\0') ||
         (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)))
-        return complain(EXIT_USAGE,
-                        "--out %s is a folder: give a file, such as out.png",
-                        path);
+        return options_complain(
+            options, EXIT_USAGE, "out",
+            "--out %s is a folder: give a file, such as out.png", path);
     folder = slash == NULL   ? strdup(".")
              : slash == path ? strdup("/")
                              : strndup(path, length);
     if (folder == NULL)
         return complain(EXIT_RESOURCES, "out of memory");
     if (access(folder, W_OK | X_OK) != 0)
-        code = complain(errno == ENOENT ? EXIT_INPUT : EXIT_IO,
-                        "--out %s: cannot write into %s: %s", path, folder,
-                        strerror(errno));
+        code = options_complain(options, errno == ENOENT ? EXIT_INPUT : EXIT_IO,
+                                "out", "--out %s: cannot write into %s: %s",
+                                path, folder, strerror(errno));
     free(folder);
     return code;
 }
@@ -224,7 +225,7 @@ static int run(const struct options *options)
     drawing.out = options_text(options, "out");
     drawing.sheet = options_yes(options, "sheet");
     if (code == EXIT_DONE)
-        code = check_out(drawing.out);
+        code = check_out(options);
     if (code == EXIT_DONE)
         code = setup_begin(options, &drawing.context);
     if (code != EXIT_DONE)

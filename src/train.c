@@ -227,10 +227,11 @@ static int check_folders(const struct options *options)
     if (images == NULL || stat(photos, &a) != 0 || stat(images, &b) != 0 ||
         a.st_dev != b.st_dev || a.st_ino != b.st_ino)
         return EXIT_DONE;
-    return complain(EXIT_USAGE,
-                    "--class-dir and --instance-dir are the same folder, %s: "
-                    "class images must not lie among the photos",
-                    images);
+    return options_complain(
+        options, EXIT_USAGE, "class-dir",
+        "--class-dir and --instance-dir are the same folder, %s: "
+        "class images must not lie among the photos",
+        images);
 }
 
 static int run_train(const struct options *options)

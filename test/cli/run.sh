@@ -211,7 +211,7 @@ draws 32 --config other.conf --size=32
 XDG_CONFIG_HOME="$temp/elsewhere" draws 20
 XDG_CONFIG_HOME=elsewhere draws 16
 DREAMBOOTH_CONFIG=other.conf draws 28
-DREAMBOOTH_CONFIG= draws 64
+DREAMBOOTH_CONFIG='' draws 64
 warns 'options are read from .*home/\.config/dreambooth\.conf' tokenize model a \
     --verbose
 export DREAMBOOTH_CONFIG=
@@ -236,6 +236,13 @@ configured '1: option memory-limit: "much".*500M' 'memory_limit = much' info \
     model
 configured '1: size of 31 pixels' 'size = 31' train model --instance-dir photos \
     --instance-prompt "a jr robot" --out wrong
+configured '1: --out photos is a folder' 'out = photos' sample model --prompt a
+configured '1: option --seed: "x"' 'seed = x' init "$demo/config" \
+    --tokenizer vocabulary --out other
+configured '1: model is not empty' 'out = model' init "$demo/config" \
+    --tokenizer vocabulary
+configured '2: --class-dir and' '[train]\nclass-dir = photos' train model \
+    --instance-dir photos --instance-prompt "a jr robot" --out wrong
 configured '1: .*command line only' 'help = yes' info model
 configured '1: .*name = value' 'steps 3' info model
 configured '1: .*name = value' -- info model
@@ -308,6 +315,8 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
         "$(grep -c "$escape\|drawing" log)" -eq 0
     on_terminal info nowhere
     check "nor colours" test "$(grep -c "$escape" log)" -eq 0
+elif test "${CI-}" = true; then
+    bad "there is no script, to have a terminal"
 else
     echo "left out: what is shown on a terminal, for want of script"
 fi

@@ -167,6 +167,32 @@ if have zsh; then
 fi
 if have fish; then
     check_shell fish
+    offers "--crop=random !--crop=center" dreambooth train --crop=r
+fi
+
+# Where the command cannot be run, and where something runs it for us.
+install_apart() { # MAKE-ARGUMENTS...
+    rm -rf "$temp/apart"
+    "$MAKE" -C "$BUILD_DIR/.." --no-print-directory install \
+        prefix="$temp/stage" exec_prefix="$temp/stage" \
+        libdir="$temp/stage/lib" includedir="$temp/stage/include" \
+        DESTDIR="$temp/apart" "$@" >"$offered" 2>&1
+}
+
+if install_apart CROSS_COMPILING=yes &&
+    test "$(grep -c '^left out: completion' "$offered")" -eq 1 &&
+    test -z "$(find "$temp/apart" -name '*dreambooth.fish')"; then
+    good
+else
+    bad "a cross build without EMULATOR"
+fi
+if install_apart CROSS_COMPILING=yes EMULATOR=env \
+    zshcompletiondir=/elsewhere &&
+    cmp -s "$temp/apart/elsewhere/_dreambooth" \
+        "$temp/stage/share/zsh/site-functions/_dreambooth"; then
+    good
+else
+    bad "a cross build with EMULATOR"
 fi
 
 echo "$passed passed, $failed failed"
