@@ -178,11 +178,34 @@ check_links() { # PAGE
     if test -s "$temp/log"; then bad "links of $1"; else good; fi
 }
 
+# Options that the text names outside of blocks; of the tables of other people's
+# options, the column that is ours.
+check_options() { # PAGE
+    awk -F'|' '/^ *```/ { inside = !inside; next }
+        inside { next }
+        NF > 1 && FILENAME ~ /coming-from/ { print $3; next }
+        { print }' "$SRC_DIR/$1" | sed 's/]([^)]*)//g' |
+        grep -o -e '--[a-z][a-z_-]*[a-z]' | grep -v _ | sort -u >"$temp/named"
+    if grep -v -x -F -f "$temp/options" "$temp/named" >"$temp/log"; then
+        bad "options that $1 names and nobody has"
+    else
+        good
+    fi
+}
+
+for command in train sample identifier tokenize info init version; do
+    dreambooth $command --help-all
+done | grep -o -e '^  --[a-z-]*' | tr -d ' ' | sort -u >"$temp/options"
+
 check_links README.md
 run_page README.md my-dog/model_index.json my-cat/model_index.json
 for path in "$SRC_DIR"/doc/guide/*.md; do
     page=doc/guide/$(basename "$path")
     check_links "$page"
+    case $page in
+        */embedding.md | */python.md | */lua.md) ;; # speak of other tools
+        *) check_options "$page" ;;
+    esac
     case $page in
         */first-subject.md) run_page "$page" my-dog/samples.png beach.png ;;
         *) run_page "$page" ;;
