@@ -97,6 +97,8 @@ build/src/%.o: flags_here = -DDREAMBOOTH_SYSCONFDIR='"$(sysconfdir)"' \
 build/lib/kernel/%.o: optimise = -fno-math-errno \
     $(if $(filter -O2,$(CFLAGS)),-O3)
 build/doc/man/%.o: flags_here = -I$(srcdir)/src
+# Micro-kernels are made of fused multiply-adds.
+build/lib/kernel/simd/%.o: optimise += -ffp-contract=fast
 build/test/%.o: flags_here = -I$(srcdir)/lib -I$(srcdir)/test/unit \
     $(DEPENDENCY_CFLAGS) $(CHECK_CFLAGS)
 

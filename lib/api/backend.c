@@ -6,22 +6,24 @@
 
 static bool give(const dreambooth_backend *table, struct db_kernels *out)
 {
-    if (out != NULL) {
-        memset(out, 0, sizeof(*out));
-        out->table = *table;
-    }
+    size_t i;
+
+    if (out == NULL)
+        return true;
+    out->table = *table;
+    for (i = 0; i < DB_SLOTS; i++)
+        out->users[i] = table->user;
     return true;
 }
 
 bool db_context_kernels(const struct dreambooth_context *context,
                         const char *name, struct db_kernels *out)
 {
+    const dreambooth_backend *built_in = db_backend_find(name);
     const struct db_backend_entry *entry;
 
-    if (strcmp(name, db_backend_reference.name) == 0)
-        return give(&db_backend_reference, out);
-    if (strcmp(name, db_backend_blas.name) == 0)
-        return give(&db_backend_blas, out);
+    if (built_in != NULL)
+        return give(built_in, out);
     for (entry = context->backends; entry != NULL; entry = entry->next) {
         if (strcmp(entry->name, name) != 0)
             continue;

@@ -16,8 +16,12 @@ static void describe_version(char *text, size_t size)
 
 static void describe_backends(char *text, size_t size)
 {
-    snprintf(text, size, "%s %s", db_backend_reference.name,
-             db_backend_blas.name);
+    const dreambooth_backend *table;
+    size_t i, length = 0;
+
+    for (i = 0; (table = db_backend_at(i)) != NULL && length < size; i++)
+        length += (size_t)snprintf(text + length, size - length, "%s%s",
+                                   i == 0 ? "" : " ", table->name);
 }
 
 static void describe_compiler(char *text, size_t size)

@@ -24,7 +24,7 @@ static const struct db_option rows[] = {
      .offset = FIELD(backend),
      .default_text = "blas",
      .placeholder = "NAME",
-     .help = "compute kernels: blas, reference, or one that was added",
+     .help = "compute kernels: blas, simd, reference, or one that was added",
      .flags = DB_OPTION_ADVANCED},
     {.name = "memory-limit",
      .type = DB_OPTION_INTEGER,
@@ -181,13 +181,17 @@ static int check_change(dreambooth_context *context, const char *name)
     return DREAMBOOTH_OK;
 }
 
+void db_context_rest(dreambooth_context *context)
+{
+    db_pool_free(context->pool);
+    context->pool = NULL;
+}
+
 static void apply(dreambooth_context *context)
 {
     context->env.limit_bytes = (uint64_t)context->settings.memory_limit;
-    if (context->models == 0) {
-        db_pool_free(context->pool);
-        context->pool = NULL;
-    }
+    if (context->models == 0)
+        db_context_rest(context);
 }
 
 int dreambooth_context_set(dreambooth_context *context, const char *name,
@@ -199,7 +203,7 @@ int dreambooth_context_set(dreambooth_context *context, const char *name,
         strcmp(name, "backend") == 0 &&
         (value == NULL || !db_context_kernels(context, value, NULL)))
         status = db_fail(&context->env, DREAMBOOTH_ENOTFOUND,
-                         "there is no backend \"%s\"; there are blas, "
+                         "there is no backend \"%s\"; there are blas, simd, "
                          "reference and those that the program has added",
                          value == NULL ? "" : value);
     if (status == DREAMBOOTH_OK)

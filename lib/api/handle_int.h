@@ -148,6 +148,8 @@ bool db_context_kernels(const struct dreambooth_context *context,
 struct dreambooth_context *db_context_hold(struct dreambooth_context *context);
 void db_context_release(struct dreambooth_context *context);
 struct dreambooth_model *db_model_hold(struct dreambooth_model *model);
+/* Ends the context's threads, until there is a model again. */
+void db_context_rest(struct dreambooth_context *context);
 /* Binds DEVICE to the context's threads and chosen backend. */
 int db_context_device(struct dreambooth_context *context,
                       struct db_device *device);

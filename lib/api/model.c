@@ -84,7 +84,8 @@ void dreambooth_model_free(dreambooth_model *model)
     db_free(env, model->path);
     db_free(env, model->text);
     db_free(env, model);
-    context->models--;
+    if (--context->models == 0)
+        db_context_rest(context);
     db_context_release(context);
 }
 

@@ -32,6 +32,10 @@ struct db_pool {
     atomic_int busy; /* workers still in this generation */
     bool stop;
 
+    void *kept; /* scratch memory, for the next who wants some; or NULL */
+    size_t kept_size;
+    bool kept_used;
+
     db_task *task;
     void *argument;
     int64_t count;
@@ -222,8 +226,42 @@ void db_pool_free(struct db_pool *pool)
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
+    db_free(pool->env, pool->kept);
     db_free(pool->env, pool->workers);
     db_free(pool->env, pool);
+}
+
+static void drop_kept(struct db_pool *pool)
+{
+    db_free(pool->env, pool->kept);
+    pool->kept = NULL;
+    pool->kept_size = 0;
+}
+
+void *db_pool_scratch_new(struct db_pool *pool, size_t size)
+{
+    if (pool->kept_used)
+        return db_alloc(pool->env, size);
+    if (pool->kept_size < size || pool->kept == NULL) {
+        drop_kept(pool);
+        pool->kept = db_alloc(pool->env, size);
+        if (pool->kept == NULL)
+            return NULL;
+        pool->kept_size = size;
+    }
+    pool->kept_used = true;
+    return pool->kept;
+}
+
+void db_pool_scratch_free(struct db_pool *pool, void *scratch)
+{
+    if (scratch == NULL || scratch != pool->kept) {
+        db_free(pool->env, scratch);
+        return;
+    }
+    pool->kept_used = false;
+    if (pool->env->limit_bytes != 0)
+        drop_kept(pool);
 }
 
 int db_pool_threads(const struct db_pool *pool)

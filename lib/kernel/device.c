@@ -8,7 +8,43 @@
 
 #include <string.h>
 
+#include "kernel/simd/simd_int.h"
+
 typedef void any_function(void);
+
+static const dreambooth_backend *const built_in[] = {
+    &db_backend_reference,   &db_backend_blas,      &db_backend_simd,
+#if defined(__GNUC__) && defined(__x86_64__)
+    &db_backend_simd_avx512, &db_backend_simd_avx2,
+#endif
+    &db_backend_simd_plain,
+};
+
+static bool is_there(const dreambooth_backend *table)
+{
+    return table->user == NULL || db_simd_is_there(table->user);
+}
+
+const dreambooth_backend *db_backend_at(size_t index)
+{
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(built_in); i++)
+        if (is_there(built_in[i]) && index-- == 0)
+            return built_in[i];
+    return NULL;
+}
+
+const dreambooth_backend *db_backend_find(const char *name)
+{
+    const dreambooth_backend *table;
+    size_t i;
+
+    for (i = 0; (table = db_backend_at(i)) != NULL; i++)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    return NULL;
+}
 
 static void host_parallel(const dreambooth_kernel_host *host, int64_t count,
                           void (*task)(void *argument, int64_t index,
@@ -24,23 +60,27 @@ static void *host_scratch_new(const dreambooth_kernel_host *host, size_t size)
 {
     const struct db_device *device = host->library;
 
-    return db_alloc(device->env, size);
+    return db_pool_scratch_new(device->pool, size);
 }
 
 static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
 {
     const struct db_device *device = host->library;
 
-    db_free(device->env, scratch);
+    db_pool_scratch_free(device->pool, scratch);
 }
 
 void db_device_init(struct db_device *device, struct db_env *env,
                     struct db_pool *pool, const dreambooth_backend *table)
 {
+    size_t i;
+
     memset(device, 0, sizeof(*device));
     device->env = env;
     device->pool = pool;
     device->kernels.table = *table;
+    for (i = 0; i < DB_SLOTS; i++)
+        device->kernels.users[i] = table->user;
     device->host.size = sizeof(device->host);
     device->host.abi = DREAMBOOTH_BACKEND_ABI;
     device->host.threads = db_pool_threads(pool);

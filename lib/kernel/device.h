@@ -35,6 +35,11 @@ struct db_device {
 extern const dreambooth_backend db_backend_reference;
 extern const dreambooth_backend db_backend_blas;
 
+/* The built-in backends that this machine's processor can run, by number from
+ * 0, and by name; NULL if there is none. */
+const dreambooth_backend *db_backend_at(size_t index);
+const dreambooth_backend *db_backend_find(const char *name);
+
 /* Name and version of the BLAS behind it, cut off at SIZE bytes. */
 void db_blas_describe(char *text, size_t size);
 

@@ -543,11 +543,11 @@ static const struct row rows[] = {
 
 static void open_bench(struct bench *bench, int threads, const char *name)
 {
-    const dreambooth_backend *table = strcmp(name, "reference") == 0
-                                          ? &db_backend_reference
-                                          : &db_backend_blas;
+    const dreambooth_backend *table = db_backend_find(name);
     struct db_pool *pool = NULL;
 
+    if (table == NULL)
+        die("there is no such backend");
     memset(bench, 0, sizeof(*bench));
     db_env_init(&bench->env);
     check(bench, db_pool_new(&bench->env, threads, &pool));
@@ -565,7 +565,8 @@ static void print_head(const struct bench *bench)
         core = openblas_get_corename();
 #endif
     printf("Backend %s, threads %d, BLAS core %s.\n\n",
-           bench->device.kernels.table.name, db_pool_threads(bench->device.pool), core);
+           bench->device.kernels.table.name,
+           db_pool_threads(bench->device.pool), core);
     printf("| %-36s | %8s | %8s | %7s | %5s | %5s |\n", "kernel", "ms",
            "best ms", "GFLOP/s", "share", "GB/s");
     printf("|%.38s|---------:|---------:|--------:|------:|------:|\n",

@@ -361,9 +361,7 @@ int main(int count, char **arguments)
             threads = atoi(arguments[i + 1]);
         else if (strcmp(arguments[i], "--backend") != 0)
             return usage();
-        else if (strcmp(arguments[i + 1], "reference") == 0)
-            backend = &db_backend_reference;
-        else if (strcmp(arguments[i + 1], "blas") != 0)
+        else if ((backend = db_backend_find(arguments[i + 1])) == NULL)
             return usage();
     }
     if (i >= count || threads < 1)

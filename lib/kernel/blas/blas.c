@@ -8,7 +8,7 @@
 
 /* A slot that is the reference's; a table of constants cannot name another. */
 #define INHERIT(name, arguments)                                               \
-    static int name(const dreambooth_kernel_host *host, const arguments *a)    \
+    DB_BLAS_SLOT(name, arguments)                                              \
     {                                                                          \
         return db_backend_reference.name(host, a);                             \
     }
@@ -44,10 +44,10 @@ const dreambooth_backend db_backend_blas = {
     .copy = db_blas_copy,
     .upsample_nearest_forward = db_blas_upsample_nearest_forward,
     .upsample_nearest_backward = db_blas_upsample_nearest_backward,
-    .average_pool_forward = average_pool_forward,
-    .average_pool_backward = average_pool_backward,
-    .embedding_forward = embedding_forward,
-    .embedding_backward = embedding_backward,
+    .average_pool_forward = db_blas_average_pool_forward,
+    .average_pool_backward = db_blas_average_pool_backward,
+    .embedding_forward = db_blas_embedding_forward,
+    .embedding_backward = db_blas_embedding_backward,
     .mse_forward = db_blas_mse_forward,
     .mse_backward = db_blas_mse_backward,
     .adamw = db_blas_adamw,

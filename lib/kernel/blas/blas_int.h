@@ -56,6 +56,12 @@ int64_t db_blas_pieces(int64_t count, int64_t piece);
 int64_t db_blas_smaller(int64_t a, int64_t b);
 int64_t db_blas_larger(int64_t a, int64_t b);
 
+/* Values FIRST .. FIRST + WIDTH - 1 of the patches of ROWS output pixels, from
+ * PIXEL on (counted over the batch), into OUT [rows, width]. */
+void db_blas_lay_patches(const dreambooth_conv2d *c, int64_t pixel,
+                         int64_t rows, int64_t first, int64_t width,
+                         float *out);
+
 #define DB_BLAS_SLOT(name, arguments)                                          \
     int db_blas_##name(const dreambooth_kernel_host *host, const arguments *a)
 
@@ -81,6 +87,10 @@ DB_BLAS_SLOT(sum_rows, dreambooth_rows);
 DB_BLAS_SLOT(copy, dreambooth_copy);
 DB_BLAS_SLOT(upsample_nearest_forward, dreambooth_resample);
 DB_BLAS_SLOT(upsample_nearest_backward, dreambooth_resample);
+DB_BLAS_SLOT(average_pool_forward, dreambooth_resample);
+DB_BLAS_SLOT(average_pool_backward, dreambooth_resample);
+DB_BLAS_SLOT(embedding_forward, dreambooth_embedding);
+DB_BLAS_SLOT(embedding_backward, dreambooth_embedding);
 DB_BLAS_SLOT(mse_forward, dreambooth_mse);
 DB_BLAS_SLOT(mse_backward, dreambooth_mse);
 DB_BLAS_SLOT(adamw, dreambooth_adamw);

@@ -99,8 +99,8 @@ static void lay_patch(const dreambooth_conv2d *c, int64_t pixel, int64_t first,
     }
 }
 
-static void lay_patches(const dreambooth_conv2d *c, int64_t pixel, int64_t rows,
-                        int64_t first, int64_t width, float *out)
+void db_blas_lay_patches(const dreambooth_conv2d *c, int64_t pixel,
+                         int64_t rows, int64_t first, int64_t width, float *out)
 {
     int64_t r;
 
@@ -140,7 +140,7 @@ static void forward_tile(void *argument, int64_t index, int worker)
     for (first = 0; first < work->patch; first += BLOCK_COLUMNS) {
         int64_t part = db_blas_smaller(BLOCK_COLUMNS, work->patch - first);
 
-        lay_patches(c, pixel, rows, first, part, patches);
+        db_blas_lay_patches(c, pixel, rows, first, part, patches);
         db_blas_sgemm(0, 1, rows, width, part, 1.0f, patches, part,
                       c->weight + channel * work->patch + first, work->patch,
                       1.0f, y, c->out_channels);
@@ -425,7 +425,7 @@ static void weight_tile(void *argument, int64_t index, int worker)
     for (pixel = 0; pixel < work->pixels; pixel += BLOCK_ROWS) {
         int64_t rows = db_blas_smaller(BLOCK_ROWS, work->pixels - pixel);
 
-        lay_patches(c, pixel, rows, first, width, patches);
+        db_blas_lay_patches(c, pixel, rows, first, width, patches);
         db_blas_sgemm(1, 0, channels, width, rows, 1.0f,
                       c->dy + pixel * c->out_channels + channel,
                       c->out_channels, patches, width, 1.0f,

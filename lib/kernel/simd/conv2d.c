@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * 2-d convolution as a product whose operands are packed straight from images
+ * and weights:
+ *     forward          y [pixels, out] = patches of x, times weight^T
+ *     backward_data    dx [pixels, in] = patches of dy, times the weight with
+ *                      its places in reverse order: a convolution as well
+ * Where there are fewer pixels than channels, forward is made turned round,
+ * with the weight as A, which then needs no packing.
+ */
+#include <string.h>
+
+#include "kernel/blas/blas_int.h"
+#include "kernel/device.h"
+#include "kernel/simd/simd_int.h"
+
+static int64_t pixels_of(const dreambooth_conv2d *c)
+{
+    return c->batch * c->out_height * c->out_width;
+}
+
+static bool is_pointwise(const dreambooth_conv2d *c)
+{
+    return c->kernel_height * c->kernel_width == 1 && c->stride == 1 &&
+           c->out_height == c->in_height && c->out_width == c->in_width;
+}
+
+/* Rows of A are patches. */
+static void lay_patch_rows(const struct db_simd_product *p, int64_t row,
+                           int64_t count, int64_t first, int64_t width,
+                           float *buffer, struct db_simd_rows *out)
+{
+    const dreambooth_conv2d *c =
+        &((const struct db_simd_convolution *)p->source)->c;
+
+    if (is_pointwise(c)) {
+        *out = (struct db_simd_rows){c->x + row * c->in_channels + first,
+                                     c->in_channels};
+        return;
+    }
+    db_blas_lay_patches(c, row, count, first, width, buffer);
+    *out = (struct db_simd_rows){buffer, width};
+}
+
+/* Columns of B are patches. */
+static void pack_patch_columns(const struct db_simd_product *p, int64_t column,
+                               int64_t count, int64_t first, int64_t width,
+                               float *buffer, float *panel)
+{
+    const dreambooth_conv2d *c =
+        &((const struct db_simd_convolution *)p->source)->c;
+
+    db_blas_lay_patches(c, column, count, first, width, buffer);
+    p->isa->turn((int)count, width, buffer, width, 1.0f, panel);
+}
+
+/* Columns of B are output channels, along their weights. backward_data's k
+ * counts places from the last, and channels of dy; its output channels are
+ * neighbours. */
+static void pack_weights(const struct db_simd_product *p, int64_t column,
+                         int64_t count, int64_t first, int64_t width,
+                         float *buffer, float *panel)
+{
+    const struct db_simd_convolution *s = p->source;
+    const int64_t inner = s->c.in_channels;
+    int64_t k;
+
+    (void)buffer;
+    if (!s->reversed) {
+        p->isa->turn((int)count, width,
+                     s->weight + column * s->weight_row + first, s->weight_row,
+                     1.0f, panel);
+        return;
+    }
+    for (k = first; k < first + width; k++, panel += p->isa->columns) {
+        memcpy(panel,
+               s->weight + k % inner * s->weight_row +
+                   (s->places - 1 - k / inner) * s->c.out_channels + column,
+               (size_t)count * sizeof(*panel));
+        memset(panel + count, 0,
+               (size_t)(p->isa->columns - count) * sizeof(*panel));
+    }
+}
+
+static void lay_weights(const struct db_simd_product *p, int64_t row,
+                        int64_t count, int64_t first, int64_t width,
+                        float *buffer, struct db_simd_rows *out)
+{
+    const struct db_simd_convolution *s = p->source;
+
+    (void)count;
+    (void)width;
+    (void)buffer;
+    *out = (struct db_simd_rows){s->weight + row * s->weight_row + first,
+                                 s->weight_row};
+}
+
+/* y^T by way of memory, then turned. */
+static int convolve_turned(const dreambooth_kernel_host *host,
+                           struct db_simd_product *p,
+                           const dreambooth_conv2d *c)
+{
+    int status;
+
+    p->m = c->out_channels;
+    p->n = pixels_of(c);
+    p->lay = lay_weights;
+    p->pack = pack_patch_columns;
+    p->c_row = p->n;
+    p->c = host->scratch_new(host, (size_t)(p->m * p->n) * sizeof(float));
+    if (p->c == NULL)
+        return DREAMBOOTH_ENOMEM;
+    status = db_simd_multiply(host, p);
+    if (status == DREAMBOOTH_OK)
+        db_simd_transpose(host, p->c, p->m, p->n, c->bias, c->y,
+                          c->out_channels);
+    host->scratch_free(host, p->c);
+    return status;
+}
+
+static int convolve(const dreambooth_kernel_host *host,
+                    const struct db_simd_convolution *source)
+{
+    const dreambooth_conv2d *c = &source->c;
+    struct db_simd_product p = {.isa = db_simd_isa_of(host),
+                                .m = pixels_of(c),
+                                .n = c->out_channels,
+                                .k = source->patch,
+                                .lay = lay_patch_rows,
+                                .pack = pack_weights,
+                                .source = source,
+                                .c = c->y,
+                                .c_row = c->out_channels,
+                                .bias = c->bias};
+
+    if (db_simd_winograd_pays(p.isa, source))
+        return db_simd_winograd(host, source);
+    if (p.m >= p.n)
+        return db_simd_multiply(host, &p);
+    p.bias = NULL;
+    return convolve_turned(host, &p, c);
+}
+
+int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
+                           const dreambooth_conv2d *a)
+{
+    const int64_t places = a->kernel_height * a->kernel_width;
+    const struct db_simd_convolution source = {.c = *a,
+                                               .places = places,
+                                               .patch = places * a->in_channels,
+                                               .weight = a->weight,
+                                               .weight_row =
+                                                   places * a->in_channels};
+
+    return convolve(host, &source);
+}
+
+int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
+                                 const dreambooth_conv2d *a)
+{
+    const int64_t places = a->kernel_height * a->kernel_width;
+    const struct db_simd_convolution source = {
+        .c = {.batch = a->batch,
+              .in_height = a->out_height,
+              .in_width = a->out_width,
+              .in_channels = a->out_channels,
+              .out_height = a->in_height,
+              .out_width = a->in_width,
+              .out_channels = a->in_channels,
+              .kernel_height = a->kernel_height,
+              .kernel_width = a->kernel_width,
+              .stride = 1,
+              .pad_top = a->kernel_height - 1 - a->pad_top,
+              .pad_left = a->kernel_width - 1 - a->pad_left,
+              .x = a->dy,
+              .y = a->dx},
+        .places = places,
+        .patch = places * a->out_channels,
+        .weight = a->weight,
+        .weight_row = places * a->in_channels,
+        .reversed = true};
+
+    if (a->stride != 1 || pixels_of(&source.c) < source.c.out_channels)
+        return db_blas_conv2d_backward_data(host, a);
+    return convolve(host, &source);
+}

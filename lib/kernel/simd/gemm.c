@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gemm slot. Of a matrix whose rows run along k nothing has to be packed to
+ * be A; so when B is such a one and larger than A, the two change places. Where
+ * A's rows do not, and where there is little to do, blas is as good.
+ */
+#include <string.h>
+
+#include "kernel/blas/blas_int.h"
+#include "kernel/device.h"
+#include "kernel/simd/simd_int.h"
+
+#define LEAST_ROWS 4                  /* below, memory is what counts */
+#define LEAST_WORK ((int64_t)1 << 14) /* m n k of a product worth packing */
+
+struct operand {
+    const float *at;
+    int64_t row;
+    bool along_k; /* rows run along k */
+};
+
+struct source {
+    struct operand a, b;
+    float alpha;
+};
+
+static void lay_rows(const struct db_simd_product *p, int64_t row,
+                     int64_t count, int64_t first, int64_t width, float *buffer,
+                     struct db_simd_rows *out)
+{
+    const struct operand *a = &((const struct source *)p->source)->a;
+
+    (void)count;
+    (void)width;
+    (void)buffer;
+    *out = (struct db_simd_rows){a->at + row * a->row + first, a->row};
+}
+
+static void pack_columns(const struct db_simd_product *p, int64_t column,
+                         int64_t count, int64_t first, int64_t width,
+                         float *buffer, float *panel)
+{
+    const struct source *source = p->source;
+    const struct operand *b = &source->b;
+    int64_t k, n;
+
+    (void)buffer;
+    if (b->along_k) {
+        p->isa->turn((int)count, width, b->at + column * b->row + first, b->row,
+                     source->alpha, panel);
+        return;
+    }
+    for (k = 0; k < width; k++) {
+        const float *from = b->at + (first + k) * b->row + column;
+        float *to = panel + k * p->isa->columns;
+
+        for (n = 0; n < count; n++)
+            to[n] = source->alpha * from[n];
+        for (; n < p->isa->columns; n++)
+            to[n] = 0.0f;
+    }
+}
+
+/* c^T = b^T a^T by way of memory, then turned. */
+static int multiply_turned(const dreambooth_kernel_host *host,
+                           const struct db_simd_product *straight,
+                           const struct source *source)
+{
+    const struct source turned = {source->b, source->a, source->alpha};
+    struct db_simd_product p = *straight;
+    int status;
+
+    p.m = straight->n;
+    p.n = straight->m;
+    p.source = &turned;
+    p.bias = NULL;
+    p.c_row = p.n;
+    p.c = host->scratch_new(host, (size_t)(p.m * p.n) * sizeof(float));
+    if (p.c == NULL)
+        return DREAMBOOTH_ENOMEM;
+    status = db_simd_multiply(host, &p);
+    if (status == DREAMBOOTH_OK)
+        db_simd_transpose(host, p.c, p.m, p.n, straight->bias, straight->c,
+                          straight->c_row);
+    host->scratch_free(host, p.c);
+    return status;
+}
+
+static int multiply_one(const dreambooth_kernel_host *host,
+                        const dreambooth_gemm *g, int64_t i)
+{
+    const struct source source = {
+        {g->a + i * g->a_step, g->lda, true},
+        {g->b + i * g->b_step, g->ldb, g->transpose_b},
+        g->alpha};
+    const struct db_simd_product p = {.isa = db_simd_isa_of(host),
+                                      .m = g->m,
+                                      .n = g->n,
+                                      .k = g->k,
+                                      .lay = lay_rows,
+                                      .pack = pack_columns,
+                                      .source = &source,
+                                      .c = g->c + i * g->c_step,
+                                      .c_row = g->ldc,
+                                      .beta = g->beta,
+                                      .bias = g->bias};
+
+    if (source.b.along_k && g->m < g->n && g->beta == 0.0f)
+        return multiply_turned(host, &p, &source);
+    return db_simd_multiply(host, &p);
+}
+
+int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
+{
+    int status = DREAMBOOTH_OK;
+    int64_t i;
+
+    if (a->transpose_a || a->m < LEAST_ROWS || a->n < LEAST_ROWS ||
+        a->m * a->n * a->k < LEAST_WORK)
+        return db_blas_gemm(host, a);
+    for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
+        status = multiply_one(host, a, i);
+    return status;
+}

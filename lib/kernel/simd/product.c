@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The product of two matrices that are not in memory as such (Goto and van de
+ * Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). B is
+ * packed once, in panels as wide as a tile. Then a task takes a block of A's
+ * rows, and for one part of k after the other goes along the panels, each of
+ * which meets all tiles of the block while it is in the first-level cache.
+ */
+#include <string.h>
+
+#include "kernel/blas/blas_int.h"
+#include "kernel/simd/simd_int.h"
+
+#define MOST_K 320                /* a panel's part is 40 KB */
+#define BLOCK_TILES 20            /* rows of tiles in a block of A */
+#define LEAST_TASKS 12            /* below, a block's panels are divided */
+#define MOST_B ((int64_t)8 << 20) /* floats of B packed at a time */
+#define MOST_COLUMNS 64           /* of any isa's tile */
+#define MOST_ROWS 16              /* of it */
+
+struct work {
+    const struct db_simd_product *p;
+    int64_t part_k, parts_k;       /* how k is divided */
+    int64_t first_n, n;            /* the columns at work */
+    int64_t panels;                /* of them */
+    int64_t block_m;               /* rows of a block */
+    int64_t blocks_n, panels_each; /* tasks along n, and panels of each */
+    float *packed;                 /* [parts_k][panels][part_k, columns] */
+    float *buffers;                /* a worker's own */
+    int64_t buffer;                /* floats of each */
+};
+
+static int64_t k_of(const struct work *work, int64_t part)
+{
+    return db_blas_smaller(work->part_k, work->p->k - part * work->part_k);
+}
+
+static float *panel_at(const struct work *work, int64_t part, int64_t panel)
+{
+    const int64_t columns = work->p->isa->columns;
+
+    return work->packed + part * work->part_k * work->panels * columns +
+           panel * k_of(work, part) * columns;
+}
+
+static void pack_panel(void *argument, int64_t index, int worker)
+{
+    const struct work *work = argument;
+    const struct db_simd_product *p = work->p;
+    const int64_t panel = index / work->parts_k, part = index % work->parts_k;
+    const int64_t column = panel * p->isa->columns;
+
+    p->pack(p, work->first_n + column,
+            db_blas_smaller(p->isa->columns, work->n - column),
+            part * work->part_k, k_of(work, part),
+            work->buffers + worker * work->buffer, panel_at(work, part, panel));
+}
+
+/* Puts beta c + bias where the product is going to be added. */
+static void begin(const struct db_simd_product *p, int64_t row, int64_t rows,
+                  int64_t column, int64_t columns)
+{
+    const float *bias = p->bias == NULL ? NULL : p->bias + column;
+    int64_t r, n;
+
+    if (p->beta == 1.0f && bias == NULL)
+        return;
+    for (r = row; r < row + rows; r++) {
+        float *c = p->c + r * p->c_row + column;
+
+        if (p->beta == 0.0f && bias != NULL)
+            memcpy(c, bias, (size_t)columns * sizeof(*c));
+        else if (p->beta == 0.0f)
+            memset(c, 0, (size_t)columns * sizeof(*c));
+        else
+            for (n = 0; n < columns; n++)
+                c[n] = p->beta * c[n] + (bias == NULL ? 0.0f : bias[n]);
+    }
+}
+
+/* A tile at the right edge is added to C by way of a whole one. */
+static void edge_tile(const struct db_simd_product *p, int count, int64_t k,
+                      const struct db_simd_rows *rows, int64_t row,
+                      const float *panel, float *c, int64_t width)
+{
+    float whole[MOST_ROWS * MOST_COLUMNS];
+    int64_t n;
+    int r;
+
+    memset(whole, 0, (size_t)(count * p->isa->columns) * sizeof(*whole));
+    p->isa->tile(count, k, rows->at + row * rows->row, rows->row, panel, whole,
+                 p->isa->columns);
+    for (r = 0; r < count; r++)
+        for (n = 0; n < width; n++)
+            c[r * p->c_row + n] += whole[r * p->isa->columns + n];
+}
+
+/* All tiles of a block of COUNT rows from ROW on that meet one panel. */
+static void along_rows(const struct work *work, int64_t row, int64_t count,
+                       int64_t k, const struct db_simd_rows *rows,
+                       int64_t panel, const float *packed)
+{
+    const struct db_simd_product *p = work->p;
+    const int64_t column = panel * p->isa->columns;
+    const int64_t width = db_blas_smaller(p->isa->columns, work->n - column);
+    float *c = p->c + row * p->c_row + work->first_n + column;
+    int64_t r;
+
+    for (r = 0; r < count; r += p->isa->rows) {
+        int some = (int)db_blas_smaller(p->isa->rows, count - r);
+
+        if (width == p->isa->columns)
+            p->isa->tile(some, k, rows->at + r * rows->row, rows->row, packed,
+                         c + r * p->c_row, p->c_row);
+        else
+            edge_tile(p, some, k, rows, r, packed, c + r * p->c_row, width);
+    }
+}
+
+/* Asks for the next part's share of rows in [first, end) of a block, which lie
+ * far apart in memory: no processor guesses that. */
+static void fetch_ahead(const struct db_simd_rows *rows, int64_t first,
+                        int64_t end, int64_t k, int64_t next)
+{
+#ifdef __GNUC__
+    int64_t r, i;
+
+    for (r = first; r < end; r++)
+        for (i = 0; i < next; i += 16)
+            __builtin_prefetch(rows->at + r * rows->row + k + i, 0, 2);
+#endif
+}
+
+static void multiply_block(void *argument, int64_t index, int worker)
+{
+    const struct work *work = argument;
+    const struct db_simd_product *p = work->p;
+    const int64_t row = index / work->blocks_n * work->block_m;
+    const int64_t count = db_blas_smaller(work->block_m, p->m - row);
+    const int64_t first = index % work->blocks_n * work->panels_each;
+    const int64_t end =
+        db_blas_smaller(first + work->panels_each, work->panels);
+    struct db_simd_rows rows;
+    int64_t part, panel;
+
+    begin(p, row, count, work->first_n + first * p->isa->columns,
+          db_blas_smaller((end - first) * p->isa->columns,
+                          work->n - first * p->isa->columns));
+    for (part = 0; part < work->parts_k; part++) {
+        p->lay(p, row, count, part * work->part_k, k_of(work, part),
+               work->buffers + worker * work->buffer, &rows);
+        for (panel = first; panel < end; panel++) {
+            if (rows.row > work->part_k && part + 1 < work->parts_k)
+                fetch_ahead(&rows, count * (panel - first) / (end - first),
+                            count * (panel - first + 1) / (end - first),
+                            k_of(work, part), k_of(work, part + 1));
+            along_rows(work, row, count, k_of(work, part), &rows, panel,
+                       panel_at(work, part, panel));
+        }
+    }
+}
+
+static void divide(struct work *work)
+{
+    const struct db_simd_product *p = work->p;
+    const int64_t tiles = db_blas_pieces(p->m, p->isa->rows);
+    int64_t blocks_m = db_blas_pieces(tiles, BLOCK_TILES);
+
+    work->block_m = db_blas_pieces(tiles, blocks_m) * p->isa->rows;
+    blocks_m = db_blas_pieces(p->m, work->block_m);
+    work->panels = db_blas_pieces(work->n, p->isa->columns);
+    work->blocks_n =
+        db_blas_smaller(work->panels, db_blas_pieces(LEAST_TASKS, blocks_m));
+    work->panels_each = db_blas_pieces(work->panels, work->blocks_n);
+    work->blocks_n = db_blas_pieces(work->panels, work->panels_each);
+}
+
+int db_simd_multiply(const dreambooth_kernel_host *host,
+                     const struct db_simd_product *product)
+{
+    const struct db_simd_isa *isa = product->isa;
+    struct work work = {.p = product};
+    int64_t chunk, packed;
+
+    work.parts_k = db_blas_larger(db_blas_pieces(product->k, MOST_K), 1);
+    work.part_k = db_blas_larger(db_blas_pieces(product->k, work.parts_k), 1);
+    chunk = db_blas_larger(MOST_B / db_blas_larger(product->k, 1) /
+                               isa->columns * isa->columns,
+                           isa->columns);
+    chunk = db_blas_smaller(chunk, db_blas_pieces(product->n, isa->columns) *
+                                       isa->columns);
+    packed = chunk * work.part_k * work.parts_k;
+    work.buffer =
+        work.part_k * db_blas_larger(BLOCK_TILES * isa->rows, isa->columns);
+    work.packed = host->scratch_new(
+        host, (size_t)(packed + host->threads * work.buffer) * sizeof(float));
+    if (work.packed == NULL)
+        return DREAMBOOTH_ENOMEM;
+    work.buffers = work.packed + packed;
+    for (; work.first_n < product->n; work.first_n += chunk) {
+        work.n = db_blas_smaller(chunk, product->n - work.first_n);
+        divide(&work);
+        host->parallel(host, work.panels * work.parts_k, pack_panel, &work);
+        host->parallel(host,
+                       db_blas_pieces(product->m, work.block_m) * work.blocks_n,
+                       multiply_block, &work);
+    }
+    host->scratch_free(host, work.packed);
+    return DREAMBOOTH_OK;
+}
+
+struct transposition {
+    const float *x, *bias;
+    float *y;
+    int64_t rows, columns, y_row;
+};
+
+#define SQUARE 32
+
+static void transpose_columns(void *argument, int64_t index, int worker)
+{
+    const struct transposition *t = argument;
+    const int64_t first = index * SQUARE;
+    const int64_t end = db_blas_smaller(first + SQUARE, t->columns);
+    int64_t i, j, r;
+
+    (void)worker;
+    for (r = 0; r < t->rows; r += SQUARE)
+        for (j = first; j < end; j++)
+            for (i = r; i < db_blas_smaller(r + SQUARE, t->rows); i++)
+                t->y[j * t->y_row + i] = t->x[i * t->columns + j] +
+                                         (t->bias == NULL ? 0.0f : t->bias[i]);
+}
+
+void db_simd_transpose(const dreambooth_kernel_host *host, const float *x,
+                       int64_t rows, int64_t columns, const float *bias,
+                       float *y, int64_t y_row)
+{
+    struct transposition t = {x, bias, y, rows, columns, y_row};
+
+    host->parallel(host, db_blas_pieces(columns, SQUARE), transpose_columns,
+                   &t);
+}

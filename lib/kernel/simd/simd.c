@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simd backend: blas with the products and convolutions overlaid by our own
+ * micro-kernels. "simd" takes the best isa that the processor has; the others
+ * are there to be tested, and for programs that want the same bits on several
+ * machines.
+ */
+#include <string.h>
+
+#include "kernel/blas/blas_int.h"
+#include "kernel/device.h"
+#include "kernel/simd/simd_int.h"
+
+#if defined(__GNUC__) && defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f");
+}
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+/* The best first. */
+static const struct {
+    const struct db_simd_isa *isa;
+    bool (*is_there)(void);
+} isas[] = {
+#if defined(__GNUC__) && defined(__x86_64__)
+    {&db_simd_avx512, has_avx512},
+    {&db_simd_avx2, has_avx2},
+#endif
+    {&db_simd_plain, always},
+};
+
+bool db_simd_is_there(const struct db_simd_isa *isa)
+{
+    size_t i = 0;
+
+    while (i + 1 < DB_COUNT(isas) && isas[i].isa != isa)
+        i++;
+    return isas[i].is_there();
+}
+
+const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
+{
+    size_t i = 0;
+
+    if (host->user != NULL)
+        return host->user;
+    while (!isas[i].is_there())
+        i++;
+    return isas[i].isa;
+}
+
+#define TABLE(called, with)                                                    \
+    {                                                                          \
+        .size = sizeof(dreambooth_backend), .abi = DREAMBOOTH_BACKEND_ABI,     \
+        .name = called, .user = with, .gemm = db_simd_gemm,                    \
+        .conv2d_forward = db_simd_conv2d_forward,                              \
+        .conv2d_backward_data = db_simd_conv2d_backward_data,                  \
+        .conv2d_backward_weight = db_blas_conv2d_backward_weight,              \
+        .group_norm_forward = db_blas_group_norm_forward,                      \
+        .group_norm_backward = db_blas_group_norm_backward,                    \
+        .layer_norm_forward = db_blas_layer_norm_forward,                      \
+        .layer_norm_backward = db_blas_layer_norm_backward,                    \
+        .attention_forward = db_blas_attention_forward,                        \
+        .attention_backward = db_blas_attention_backward,                      \
+        .softmax_forward = db_blas_softmax_forward,                            \
+        .softmax_backward = db_blas_softmax_backward,                          \
+        .unary_forward = db_blas_unary_forward,                                \
+        .unary_backward = db_blas_unary_backward,                              \
+        .geglu_forward = db_blas_geglu_forward,                                \
+        .geglu_backward = db_blas_geglu_backward, .axpby = db_blas_axpby,      \
+        .add_rows = db_blas_add_rows, .sum_rows = db_blas_sum_rows,            \
+        .copy = db_blas_copy,                                                  \
+        .upsample_nearest_forward = db_blas_upsample_nearest_forward,          \
+        .upsample_nearest_backward = db_blas_upsample_nearest_backward,        \
+        .average_pool_forward = db_blas_average_pool_forward,                  \
+        .average_pool_backward = db_blas_average_pool_backward,                \
+        .embedding_forward = db_blas_embedding_forward,                        \
+        .embedding_backward = db_blas_embedding_backward,                      \
+        .mse_forward = db_blas_mse_forward,                                    \
+        .mse_backward = db_blas_mse_backward, .adamw = db_blas_adamw,          \
+        .sum_squares = db_blas_sum_squares,                                    \
+    }
+
+const dreambooth_backend db_backend_simd = TABLE("simd", NULL);
+
+#if defined(__GNUC__) && defined(__x86_64__)
+const dreambooth_backend db_backend_simd_avx512 =
+    TABLE("simd-avx512", (void *)&db_simd_avx512);
+const dreambooth_backend db_backend_simd_avx2 =
+    TABLE("simd-avx2", (void *)&db_simd_avx2);
+#endif
+const dreambooth_backend db_backend_simd_plain =
+    TABLE("simd-plain", (void *)&db_simd_plain);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the simd kernels share. All products, also those inside convolutions,
+ * are cut into tiles of C that stay in registers while a micro-kernel runs
+ * along k. Micro-kernels exist once for each set of vector instructions (an
+ * isa), from one template, and the processor chooses at run time.
+ *
+ * Work is divided by shape, never by the number of threads; each value of C is
+ * summed along k in one order. So results have the same bits on any number of
+ * threads, and other bits, in the last places, with another isa.
+ */
+#ifndef DB_KERNEL_SIMD_SIMD_INT_H
+#define DB_KERNEL_SIMD_SIMD_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "dreambooth/backend.h"
+
+struct db_simd_isa {
+    const char *name;
+    int rows, columns; /* of a tile */
+    int lanes;         /* of a vector; columns is a multiple */
+    /* c[r, n] += sum_k a[r, k] b[k, n] for r < COUNT <= rows, n < columns.
+     * Rows of a are A_ROW floats apart, those of c C_ROW; b is [k, columns]. */
+    void (*tile)(int count, int64_t k, const float *a, int64_t a_row,
+                 const float *b, float *c, int64_t c_row);
+    /* panel[k, j] = factor source[j ROW + k] for j < COUNT <= columns, and 0
+     * behind. */
+    void (*turn)(int count, int64_t k, const float *source, int64_t row,
+                 float factor, float *panel);
+    /*
+     * The transforms of winograd.c for CHANNELS neighbours, a multiple of
+     * lanes: 36 pixels of x to 36 values STEP floats apart; 9 weights PLACE
+     * floats apart to 36; 36 products to 16 pixels of y, where NULL is none.
+     */
+    void (*winograd_input)(int64_t channels, const float *const pixels[36],
+                           float *v, int64_t step);
+    void (*winograd_weight)(int64_t channels, const float *g, int64_t place,
+                            float *u, int64_t step);
+    void (*winograd_output)(int64_t channels, const float *m, int64_t step,
+                            const float *bias, float *const pixels[16]);
+};
+
+extern const struct db_simd_isa db_simd_plain;
+#if defined(__GNUC__) && defined(__x86_64__)
+extern const struct db_simd_isa db_simd_avx512, db_simd_avx2;
+#endif
+
+/* One for each isa, and db_backend_simd, which takes the best that is there. */
+extern const dreambooth_backend db_backend_simd, db_backend_simd_plain;
+#if defined(__GNUC__) && defined(__x86_64__)
+extern const dreambooth_backend db_backend_simd_avx512, db_backend_simd_avx2;
+#endif
+
+bool db_simd_is_there(const struct db_simd_isa *isa);
+/* The isa that the slots of HOST's backend run on. */
+const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
+
+/* Where the rows of a block of A are. */
+struct db_simd_rows {
+    const float *at;
+    int64_t row; /* floats from one to the next */
+};
+
+struct db_simd_product;
+
+/*
+ * Gives rows [row, row + count) of A for k in [first, first + width): where
+ * they are, or copied into BUFFER.
+ */
+typedef void db_simd_lay(const struct db_simd_product *p, int64_t row,
+                         int64_t count, int64_t first, int64_t width,
+                         float *buffer, struct db_simd_rows *out);
+/*
+ * Packs columns [column, column + count), at most isa->columns, of B for the
+ * same k into PANEL [width, isa->columns], zeros behind COUNT. BUFFER has room
+ * for as much again.
+ */
+typedef void db_simd_pack(const struct db_simd_product *p, int64_t column,
+                          int64_t count, int64_t first, int64_t width,
+                          float *buffer, float *panel);
+
+/* c [m, n] = beta c + A B + bias, where A [m, k] and B [k, n] are whatever the
+ * two functions say. bias is [n] or NULL; with beta 0, c is not read. */
+struct db_simd_product {
+    const struct db_simd_isa *isa;
+    int64_t m, n, k;
+    db_simd_lay *lay;
+    db_simd_pack *pack;
+    const void *source; /* for lay and pack */
+    float *c;
+    int64_t c_row;
+    float beta;
+    const float *bias;
+};
+
+int db_simd_multiply(const dreambooth_kernel_host *host,
+                     const struct db_simd_product *product);
+
+/* y[j Y_ROW + i] = x[i, j] + bias[i]: x [rows, columns], bias NULL for none. */
+void db_simd_transpose(const dreambooth_kernel_host *host, const float *x,
+                       int64_t rows, int64_t columns, const float *bias,
+                       float *y, int64_t y_row);
+
+/* A convolution of stride 1 that makes y of x, and where its weights lie. */
+struct db_simd_convolution {
+    dreambooth_conv2d c;
+    int64_t places, patch; /* patch: values of x a pixel of y sees */
+    const float *weight;   /* of the convolution asked for */
+    int64_t weight_row;    /* floats of one of its output channels */
+    bool reversed;         /* c is its backward_data */
+};
+
+/* Whether Winograd's way is open to C and faster. */
+bool db_simd_winograd_pays(const struct db_simd_isa *isa,
+                           const struct db_simd_convolution *convolution);
+int db_simd_winograd(const dreambooth_kernel_host *host,
+                     const struct db_simd_convolution *convolution);
+
+#define DB_SIMD_SLOT(name, arguments)                                          \
+    int db_simd_##name(const dreambooth_kernel_host *host, const arguments *a)
+
+DB_SIMD_SLOT(gemm, dreambooth_gemm);
+DB_SIMD_SLOT(conv2d_forward, dreambooth_conv2d);
+DB_SIMD_SLOT(conv2d_backward_data, dreambooth_conv2d);
+
+#endif
