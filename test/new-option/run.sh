@@ -77,7 +77,7 @@ fi
 
 # The copy, with what is built, as if it were built there ----------------------
 
-folder=$(sed -n 's/^srcdir = //p' "$BUILD_DIR/../config.mk")
+folder=$(sed -n -e 's/[.]/[.]/g' -e 's/^srcdir = //p' "$BUILD_DIR/../config.mk")
 mkdir -p "$tree/build" "$tree/test" "$tree/doc"
 for part in Makefile ChangeLog configure configure.ac config.mk.in build-aux \
     include lib src bindings doc/man doc/examples test/symbols.txt; do
