@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import warnings
 import weakref
 
@@ -31,13 +30,10 @@ class Guard:
         self._process = os.getpid()
         self._garbage = collections.deque()
         self._lines = collections.deque()
-        self._waiting = collections.deque()
 
     def call(self, work, long=False):
         """The result of work(), during which the context is ours."""
         self._check()
-        if long and self._waiting:
-            time.sleep(0.001)  # who steps in a loop lets others in between
         try:
             if long and threading.current_thread() is threading.main_thread():
                 return _Call(self, work).result()
@@ -59,15 +55,11 @@ class Guard:
                 "cancel()")
 
     def turn(self, work):
-        self._waiting.append(None)
-        try:
-            with self._lock:
-                try:
-                    return work()
-                finally:
-                    self._keep_log()
-        finally:
-            self._waiting.pop()
+        with self._lock:
+            try:
+                return work()
+            finally:
+                self._keep_log()
 
     def checked(self, status):
         """The status, unless it is an error's: then that is raised."""

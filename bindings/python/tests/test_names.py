@@ -204,7 +204,7 @@ def test_the_stub_says_what_there_is(stub):
 
 
 def test_the_stub_by_mypy(stub, tmp_path):
-    pytest.importorskip("mypy")
+    pytest.importorskip("mypy", reason="the type stub, for want of mypy")
     package = tmp_path / "dreambooth"
     package.mkdir()
     (package / "py.typed").touch()

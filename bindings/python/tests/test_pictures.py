@@ -50,7 +50,8 @@ def test_pictures_of_every_kind(tmp_path):
 
 
 def test_pillow(tmp_path):
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = pytest.importorskip("PIL.Image",
+                                 reason="Pillow's pictures, for want of it")
     pixels = noise(6, 7)
     picture = dreambooth.Image(pixels).to_pil()
     assert picture.mode == "RGB" and picture.size == (7, 6)

@@ -62,7 +62,8 @@ def test_steps(trainer, whole):
 
 
 def test_photos_of_every_kind_give_the_same(trainer, folder, model, tmp_path):
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = pytest.importorskip("PIL.Image",
+                                 reason="Pillow's pictures, for want of it")
     photos = folder / "photos"
     other = model.context
     trainer = model.trainer(**RUN, out=tmp_path / "other")

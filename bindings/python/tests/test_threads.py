@@ -79,6 +79,21 @@ def test_ctrl_c_in_a_step(long_trainer, model, folder, tmp_path):
     assert weights(tmp_path / "other") == weights(tmp_path / "out")
 
 
+def test_ctrl_c_stops_the_call_itself(model, folder):
+    """A single call that would take minutes."""
+    trainer = model.trainer(instance_prompt="a robot", size=64, steps=1,
+                            gradient_accumulation=5000)
+    trainer.add(folder / "photos")
+    start, timer = time.monotonic(), later(0.3, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.step()
+    timer.join()
+    assert time.monotonic() - start < 10
+    assert trainer.facts["step"] == 0
+    # Nothing of the cancelling is left.
+    assert model.sampler(steps=1, size=16).step().step == 1
+
+
 def test_any_signal_handler_that_raises(model):
     class Alarm(Exception):
         pass
@@ -155,18 +170,28 @@ def test_cancelling_from_a_thread(model):
 
 
 def test_threads_in_one_context_take_turns(model):
-    """While one steps in a loop, others are not kept waiting for its end."""
-    sampler = model.sampler(steps=60, size=32, prompt="a robot")
-    alone = model.sampler(steps=60, size=32, prompt="a robot").run()
+    sampler = model.sampler(steps=2, size=256, prompt="a robot")
+    step = threading.Thread(target=sampler.step)
+    step.start()
+    time.sleep(0.05)
+    # Asked in the middle of the step, answered at its end.
+    assert sampler.facts["step"] == 1
+    step.join()
+
+
+def test_a_thread_asks_while_another_steps(model):
+    options = dict(steps=60, size=32, prompt="a robot")
+    alone, = model.sampler(**options).run()
+    sampler = model.sampler(**options)
     run = threading.Thread(target=sampler.run)
     seen = []
     run.start()
     while run.is_alive():
         seen.append(sampler.facts["step"])
-        sampler.prompt
+        time.sleep(0.001)
     run.join()
     assert len(set(seen)) > 3 and seen == sorted(seen)
-    assert (numpy.asarray(sampler.image()) == numpy.asarray(alone[0])).all()
+    assert (numpy.asarray(sampler.image()) == numpy.asarray(alone)).all()
 
 
 def test_threads_with_contexts_of_their_own(folder):
