@@ -35,7 +35,7 @@ def row_type(row, given=False):
         return f"Literal[{', '.join(map(repr, row.choices.split()))}]"
     if row.type == "text" and not row.is_fact:
         return "Path | None" if given else "str | None"
-    return TYPES[row.type].__name__
+    return TYPES.get(row.type, str).__name__
 
 
 def signature(function, options=()):

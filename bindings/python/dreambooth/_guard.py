@@ -56,13 +56,12 @@ class Guard:
 
     def turn(self, work):
         with self._lock:
-            try:
-                return work()
-            finally:
-                self._keep_log()
+            return work()
 
     def checked(self, status):
-        """The status, unless it is an error's: then that is raised."""
+        """The status of a call, unless it is an error's: then that is raised.
+        The lines of the log are taken over."""
+        self._keep_log()
         if status < 0:
             text = text_of(lib.dreambooth_context_error(self.context))
             raise error(status, text)
@@ -136,7 +135,10 @@ class _Call:
             raise
         if self.error is not None:
             problem, self.error = self.error, None
-            raise problem
+            try:
+                raise problem
+            finally:
+                del problem  # whose frames hold what we hold
         return self.value
 
     def run(self):

@@ -12,8 +12,7 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any, Mapping, MutableMapping
 
-from ._library import (bytes_of, comments, errors, ffi, lib,
-                       tables, text_of)
+from ._library import bytes_of, comments, errors, ffi, lib, tables, text_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +46,7 @@ def _from_text(row, text):
         return text in ("true", "yes", "1")
     if kind == "text":
         return text or None
-    return TYPES[kind](text)
+    return TYPES.get(kind, str)(text)
 
 
 def _default(row):
@@ -82,9 +81,8 @@ def _signature(cls):
     for parameter in inspect.signature(cls.__init__).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             parameters += [inspect.Parameter(
-                attribute_name(row.name), inspect.Parameter.KEYWORD_ONLY,
-                default=_default(row),
-                annotation=TYPES[row.type].__name__) for row in cls._options.values()]
+                attribute_name(row.name), parameter.KEYWORD_ONLY,
+                default=_default(row)) for row in cls._options.values()]
         else:
             parameters.append(parameter)
     return inspect.Signature(parameters[1:])
@@ -179,7 +177,8 @@ class Handle:
         return self._get(name.replace("_", "-"))
 
     def __setattr__(self, name, value):
-        if name.startswith("_") or hasattr(type(self), name):
+        member = getattr(type(self), name, None)
+        if name.startswith("_") or member is not None and not callable(member):
             object.__setattr__(self, name, value)
         else:
             self._set(name.replace("_", "-"), value)

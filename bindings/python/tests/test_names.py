@@ -73,8 +73,9 @@ def test_unknown_names_are_told_with_a_suggestion(model, trainer):
             mistake()
         assert isinstance(caught.value, dreambooth.Error)
         assert caught.value.name == "DREAMBOOTH_ENOTFOUND"
-    with pytest.raises(AttributeError):
-        trainer.loss = 3
+    for name in ("loss", "step"):
+        with pytest.raises(AttributeError):
+            setattr(trainer, name, 3)
     with pytest.raises(KeyError):
         model.facts["record.identifier"]
 
@@ -129,6 +130,10 @@ def test_handles_cannot_be_copied_but_can_be_closed(model):
     with pytest.raises(RuntimeError, match="closed"):
         sampler.prompt
     sampler.close()
+    with dreambooth.Context(threads=2) as context:
+        assert context.threads == 2
+    with pytest.raises(RuntimeError, match="closed"):
+        context.threads
 
 
 def test_handles_keep_alive_what_they_were_made_of(folder):

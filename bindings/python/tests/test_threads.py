@@ -252,6 +252,8 @@ def test_memory_goes_with_the_last_reference(folder):
     empty = context.memory_live
     model = dreambooth.Model.open(folder / "model", context)
     assert context.memory_live > empty + 5e6
+    with pytest.raises(OSError):
+        model.save("/dev/null/nowhere")
     del model
     assert context.memory_live < empty + 1000
 
