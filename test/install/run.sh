@@ -67,12 +67,18 @@ libraries() { # KIND
     esac
 }
 
+# With link-time optimisation the warnings are also of what is linked.
+strict=-Werror
+case $CFLAGS in
+    *-flto*) strict= ;;
+esac
+
 # compile KIND SOURCE PROGRAM COMPILER-AND-FLAGS...
 compile() {
     kind=$1 source=$2 program=$3
     shift 3
     # shellcheck disable=SC2046,SC2086 # lists of words
-    "$@" $CFLAGS -Wall -Wextra -Werror $(package --cflags) -o "$program" \
+    "$@" $CFLAGS -Wall -Wextra $strict $(package --cflags) -o "$program" \
         "$source" -x none $(libraries "$kind") $LDFLAGS
 }
 
