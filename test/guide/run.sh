@@ -99,7 +99,7 @@ run_c() {
 }
 run_cpp() {
     # shellcheck disable=SC2086
-    build "$1" "$2" $CXX -std=c++17
+    build "$1" "$2" $CXX -std=c++17 -pthread
 }
 run_cmake() {
     cp "$1" CMakeLists.txt && cmake -S . -B "$2" && cmake --build "$2"
@@ -114,16 +114,18 @@ run_lua() {
     DREAMBOOTH_LIBRARY="$temp/library.so" luajit "$1"
 }
 
-# What a language needs beside what the build has.
-lacks() { # LANGUAGE
+# What a block needs beside what the build has: by its language, or by a first
+# line "# needs TOOL".
+lacks() { # LANGUAGE FILE
     case $1 in
+        sh) tool=$(sed -n '1s/^# needs \([a-z0-9]*\).*/\1/p' "$2") ;;
         cpp) tool=${CXX:-c++} ;;
         cmake | meson) tool=$1 ;;
         python) tool=$python ;;
         lua) tool=luajit ;;
-        *) return 1 ;;
+        *) tool= ;;
     esac
-    ! command -v "${tool%% *}" >/dev/null 2>&1
+    test -n "$tool" && ! command -v "${tool%% *}" >/dev/null 2>&1
 }
 
 missing=
@@ -131,12 +133,12 @@ run_block() { # PAGE FILE
     line=$(basename "$2" | sed 's/^0*//; s/\..*//')
     language=${2##*.}
     test "$language" != text || return
-    if lacks "$language"; then
+    if lacks "$language" "$2"; then
         case $missing in
-            *" $language "*) ;;
-            *) echo "left out: $language in the guide, for want of $tool" ;;
+            *" $tool "*) ;;
+            *) echo "left out: parts of the guide, for want of $tool" ;;
         esac
-        missing="$missing $language "
+        missing="$missing $tool "
         test "${CI-}" != true || failed=$((failed + 1))
     elif "run_$language" "$2" "./program-$line" \
         >"$temp/log" 2>&1; then
