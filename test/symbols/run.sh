@@ -55,7 +55,7 @@ case $CFLAGS in
             "$temp/none"
         objdump -t "$BUILD_DIR/libdreambooth.a" |
             awk 'NF > 3 && $(NF - 2) ~ /^(\.t?(bss|data)|\*COM\*)/ &&
-                 $(NF - 2) !~ /^\.data\.rel\.ro/ && $NF !~ /^\./ {
+                 $(NF - 2) !~ /^\.data\.rel\.ro/ && $NF !~ /^\.|^__gnu_lto_/ {
                      print $NF
                  }' >"$temp/state"
         same "writable data, where a library has none" "$temp/state" \
