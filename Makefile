@@ -234,8 +234,9 @@ build/doc/demo/draw: $(demo_objects) $(library)
 
 # Tests -----------------------------------------------------------------------
 
-# What the scripts under test/ and doc/demo are told.
-tell = env BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
+# What the scripts under test/ and doc/demo are told; the configuration of who
+# runs them is no business of theirs.
+tell = env DREAMBOOTH_CONFIG= BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' CC='$(CC)' \
     CXX='$(CXX)' NM='$(NM)' MAKE='$(MAKE)' CFLAGS='$(CFLAGS)' \
     LDFLAGS='$(LDFLAGS)' DEPENDENCY_LIBS='$(DEPENDENCY_LIBS)' \
     PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(VERSION)' \
