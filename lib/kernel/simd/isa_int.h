@@ -75,6 +75,31 @@ INLINE void multiply_rows(const int count, int64_t k, const float *a,
     add_tile(count, sums, c, c_row);
 }
 
+/* The same with neighbours in rows: a[r, k] lies at a[k A_STEP + r]. */
+INLINE void multiply_columns(const int count, int64_t k, const float *a,
+                             int64_t a_step, const float *b, float *c,
+                             int64_t c_row)
+{
+    vector sums[ROWS][VECTORS] = {{{0}}};
+    int r, v;
+
+    for (; k > 0; k--) {
+        vector row[VECTORS];
+
+#pragma GCC unroll 4
+        for (v = 0; v < VECTORS; v++)
+            row[v] = load(b + v * LANES);
+#pragma GCC unroll 16
+        for (r = 0; r < count; r++)
+#pragma GCC unroll 4
+            for (v = 0; v < VECTORS; v++)
+                sums[r][v] += a[r] * row[v];
+        a += a_step;
+        b += COLUMNS;
+    }
+    add_tile(count, sums, c, c_row);
+}
+
 #define FOR_EACH_COUNT(what)                                                   \
     what(1) what(2) what(3) what(4) what(5) what(6) WHAT_MORE(what)
 #if ROWS > 6
@@ -89,10 +114,16 @@ INLINE void multiply_rows(const int count, int64_t k, const float *a,
                              const float *b, float *c, int64_t c_row)          \
     {                                                                          \
         multiply_rows(count, k, a, a_row, b, c, c_row);                        \
+    }                                                                          \
+    static void columns_##count(int64_t k, const float *a, int64_t a_step,     \
+                                const float *b, float *c, int64_t c_row)       \
+    {                                                                          \
+        multiply_columns(count, k, a, a_step, b, c, c_row);                    \
     }
 FOR_EACH_COUNT(ONE_TILE)
 
 #define ROWS_OF(count) rows_##count,
+#define COLUMNS_OF(count) columns_##count,
 
 static void tile(int count, int64_t k, const float *a, int64_t a_row,
                  const float *b, float *c, int64_t c_row)
@@ -102,6 +133,16 @@ static void tile(int count, int64_t k, const float *a, int64_t a_row,
                                     int64_t) = {FOR_EACH_COUNT(ROWS_OF)};
 
     by_count[count - 1](k, a, a_row, b, c, c_row);
+}
+
+static void turned_tile(int count, int64_t k, const float *a, int64_t a_step,
+                        const float *b, float *c, int64_t c_row)
+{
+    static void (*const by_count[])(int64_t, const float *, int64_t,
+                                    const float *, float *,
+                                    int64_t) = {FOR_EACH_COUNT(COLUMNS_OF)};
+
+    by_count[count - 1](k, a, a_step, b, c, c_row);
 }
 
 /* Turns a square of LANES x LANES: log2(LANES) times the halves are spread
@@ -288,12 +329,75 @@ static void winograd_output(int64_t channels, const float *m, int64_t step,
     }
 }
 
+typedef int32_t integers __attribute__((vector_size(LANES * 4)));
+
+INLINE vector larger(vector a, vector b)
+{
+    const integers mask = a > b;
+
+    return (vector)(((integers)a & mask) | ((integers)b & ~mask));
+}
+
+/* 2^x for x <= 0, as db_exp2(). */
+INLINE vector power_of_two(vector x)
+{
+    const vector round = (vector){0} + 12582912.0f;
+    const vector bounded = larger(x, (vector){0} - 127.0f);
+    const vector sum = bounded + round;
+    const vector r = bounded - (sum - round);
+    vector q = 1.32645875e-3f * r + 9.67161923e-3f;
+
+    q = q * r + 5.55073504e-2f;
+    q = q * r + 2.40222405e-1f;
+    q = q * r + 6.93146976e-1f;
+    return (1.0f + r * q) * (vector)(((integers)sum << 23) + 0x3f800000);
+}
+
+static void soften(int64_t keys, float *s, float *maximum, float *sum,
+                   float *factor)
+{
+    int64_t k;
+    int v;
+
+    for (v = 0; v < COLUMNS; v += LANES) {
+        const vector before = load(maximum + v);
+        vector most = before, part = {0}, rise;
+
+        for (k = 0; k < keys; k++)
+            most = larger(most, load(s + k * COLUMNS + v));
+        rise = power_of_two(before - most);
+        for (k = 0; k < keys; k++) {
+            vector e = power_of_two(load(s + k * COLUMNS + v) - most);
+
+            store(s + k * COLUMNS + v, e);
+            part += e;
+        }
+        store(maximum + v, most);
+        store(factor + v, rise);
+        store(sum + v, load(sum + v) * rise + part);
+    }
+}
+
+static void scale(int64_t rows, const float *factor, float *y)
+{
+    int64_t r;
+    int v;
+
+    for (r = 0; r < rows; r++)
+        for (v = 0; v < COLUMNS; v += LANES)
+            store(y + r * COLUMNS + v,
+                  load(y + r * COLUMNS + v) * load(factor + v));
+}
+
 const struct db_simd_isa ISA = {
     .name = NAME,
     .rows = ROWS,
     .columns = COLUMNS,
     .lanes = LANES,
     .tile = tile,
+    .turned_tile = turned_tile,
+    .soften = soften,
+    .scale = scale,
     .turn = turn,
     .winograd_input = winograd_input,
     .winograd_weight = winograd_weight,

@@ -71,7 +71,7 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
         .group_norm_backward = db_blas_group_norm_backward,                    \
         .layer_norm_forward = db_blas_layer_norm_forward,                      \
         .layer_norm_backward = db_blas_layer_norm_backward,                    \
-        .attention_forward = db_blas_attention_forward,                        \
+        .attention_forward = db_simd_attention_forward,                        \
         .attention_backward = db_blas_attention_backward,                      \
         .softmax_forward = db_blas_softmax_forward,                            \
         .softmax_backward = db_blas_softmax_backward,                          \

@@ -25,6 +25,16 @@ struct db_simd_isa {
      * Rows of a are A_ROW floats apart, those of c C_ROW; b is [k, columns]. */
     void (*tile)(int count, int64_t k, const float *a, int64_t a_row,
                  const float *b, float *c, int64_t c_row);
+    /* The same with a[r, k] at a[k A_STEP + r]. */
+    void (*turned_tile)(int count, int64_t k, const float *a, int64_t a_step,
+                        const float *b, float *c, int64_t c_row);
+    /* s [keys, columns] = 2^(s - maximum), with the maximum of each column
+     * raised first; factor is what its former sum, and all that was summed with
+     * it, are worth then. */
+    void (*soften)(int64_t keys, float *s, float *maximum, float *sum,
+                   float *factor);
+    /* y [rows, columns] *= factor [columns] */
+    void (*scale)(int64_t rows, const float *factor, float *y);
     /* panel[k, j] = factor source[j ROW + k] for j < COUNT <= columns, and 0
      * behind. */
     void (*turn)(int count, int64_t k, const float *source, int64_t row,
@@ -124,5 +134,6 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
 DB_SIMD_SLOT(gemm, dreambooth_gemm);
 DB_SIMD_SLOT(conv2d_forward, dreambooth_conv2d);
 DB_SIMD_SLOT(conv2d_backward_data, dreambooth_conv2d);
+DB_SIMD_SLOT(attention_forward, dreambooth_attention);
 
 #endif
