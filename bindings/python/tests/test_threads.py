@@ -156,6 +156,51 @@ def test_ctrl_c_to_a_program(folder, tmp_path):
     assert (tmp_path / "out" / "checkpoints").exists()
 
 
+STORM = """
+import dreambooth, os, random, signal, sys, threading, time
+
+def storm():
+    choose = random.Random(1)
+    while not over.is_set():
+        time.sleep(choose.random() * 0.004)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def work():
+    sampler.step()
+    sampler.prompt
+    dreambooth.Image.new(8, 8, model.context)
+    model.sampler(steps=1, size=16).step()
+
+model = dreambooth.Model.open(sys.argv[1], threads=2)
+sampler = model.sampler(steps=900, size=16)
+over, caught, end = threading.Event(), 0, time.monotonic() + 2
+thread = threading.Thread(target=storm)
+while not over.is_set() or thread.is_alive():
+    try:
+        if thread.ident is None:
+            thread.start()
+        while time.monotonic() < end:
+            work()
+        over.set()
+        thread.join()
+    except KeyboardInterrupt:
+        caught += 1
+work()
+print(caught, len(model._guard._garbage))
+"""
+
+
+def test_ctrl_c_at_any_time(folder):
+    """Hundreds, wherever they meet the interpreter: no call is lost, none
+    finds the context still in use, nothing waits for ever."""
+    ran = subprocess.run([sys.executable, "-c", STORM, folder / "model"],
+                         text=True, capture_output=True, timeout=60,
+                         env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+    assert ran.returncode == 0, ran.stderr
+    caught, garbage = map(int, ran.stdout.split())
+    assert caught > 50 and garbage == 0
+
+
 def test_cancelling_from_a_thread(model):
     sampler = model.sampler(steps=900, size=64)
     timer = later(0.1, model.context.cancel)
