@@ -486,6 +486,59 @@ START_TEST(plans_are_checked_first)
 }
 END_TEST
 
+/* Numbers that every machine has exactly. */
+static void fill(struct db_tensor *tensor, int number)
+{
+    int64_t i;
+
+    for (i = 0; i < db_tensor_count(tensor); i++)
+        db_tensor_f32(tensor)[i] =
+            (float)((i * 7 + number) % 1021 - 510) / 1024.0f;
+}
+
+/* Checksums, which a checkpoint has of its files and of the parts that are not
+ * trained, are those of another machine: a run may go on there. */
+START_TEST(checkpoints_are_the_same_everywhere)
+{
+    static const char *const wanted[] = {"\"frozen\": \"000000006001bcfa\"",
+                                         "\"unet\": \"00000000985c07a4\"",
+                                         "\"optimizer\": \"000000000e3ee20c\""};
+    struct db_pipeline *pipeline = tiny_pipeline(&env, model);
+    struct db_checkpoint_state state = {.settings = &settings, .step = 3};
+    struct db_optimizer *optimizer = NULL;
+    struct db_noise noise;
+    char path[UNIT_PATH_MAX], *text;
+    size_t i, size;
+    int part;
+
+    for (part = 0; part < DB_PARTS; part++) {
+        const struct db_params *params =
+            db_pipeline_params(pipeline, (enum db_part)part);
+
+        for (i = 0; i < params->count; i++)
+            fill(params->items[i]->data, (int)i);
+    }
+    ck_assert_int_eq(db_optimizer_new(&device, pipeline, &settings, &optimizer),
+                     0);
+    for (i = 0; i < optimizer->count; i++) {
+        fill(optimizer->items[i].m, (int)i + 1);
+        fill(optimizer->items[i].v, (int)i + 2);
+    }
+    db_noise_init(&noise, DB_NOISE_TORCH, 9);
+    state.noise = &noise;
+    state.frozen_hash = db_checkpoint_frozen_hash(pipeline, false);
+    ck_assert_int_eq(db_checkpoint_write(pipeline, optimizer, &state, out, 1),
+                     DREAMBOOTH_OK);
+    text =
+        unit_read_file(unit_path(path, out, "step-000003/state.json"), &size);
+    for (i = 0; i < DB_COUNT(wanted); i++)
+        ck_assert_msg(strstr(text, wanted[i]) != NULL, "no %s", wanted[i]);
+    free(text);
+    db_optimizer_free(optimizer);
+    db_pipeline_free(pipeline);
+}
+END_TEST
+
 /* A run of four steps in OUT with checkpoints at 2 and 4. */
 static void leave_checkpoints(void)
 {
@@ -742,6 +795,7 @@ int main(void)
     add(suite, "cancelling", a_cancelled_step_can_be_taken_again);
     add(suite, "photos", photos_are_checked_first);
     add(suite, "plans", plans_are_checked_first);
+    add(suite, "everywhere", checkpoints_are_the_same_everywhere);
     add(suite, "damage", damaged_checkpoints_are_passed_over);
     add(suite, "pruning", checkpoints_are_pruned);
     add(suite, "other settings", other_settings_do_not_resume);
