@@ -296,7 +296,7 @@ abi-baseline:
 
 parity: build/test/parity-run
 	@$(if $(DIR),,echo 'parity: say make parity DIR=folder'; exit 2;) \
-	    build/test/parity-run $(DIR)
+	    build/test/parity-run $(if $(BACKEND),--backend $(BACKEND)) $(DIR)
 
 bench: build/test/bench-run
 	@env -u OPENBLAS_CORETYPE build/test/bench-run $(BENCH)
@@ -474,7 +474,7 @@ help:
 #: make symbols          the symbol lists anew, after adding a function
 #: make abi-baseline     describes the interface of a release, for test/abi
 #: make demo             the main job from end to end on drawn pictures
-#: make parity DIR=...   the reference cases of a folder
+#: make parity DIR=...   the reference cases of a folder; BACKEND=simd
 #: make bench            timings
 #: make install          prefix=, DESTDIR= and the other usual variables;
 #:                       EMULATOR= runs what was cross compiled
