@@ -227,7 +227,7 @@ build/test/bench-run: $(bench_objects) $(archive)
 	$(call say,LD,$@)
 	$(Q)$(call link_inside)
 
-build/doc/demo/draw: $(demo_objects) $(library)
+build/doc/demo/draw: $(demo_objects) $(archive)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(demo_objects) $(archive) \
 	    $(DEPENDENCY_LIBS)
