@@ -7,11 +7,12 @@
 prefix=/opt/dreambooth
 root=$temp/stage$prefix
 
-# Runs make in the directory that was configured, with our prefix.
+# Runs make in the directory that was configured, with our prefix, and with an
+# rpath even after --disable-rpath: no loader knows of our folders.
 make_staged() {
     "$MAKE" -C "$BUILD_DIR/.." --no-print-directory "$@" \
         DESTDIR="$temp/stage" prefix=$prefix exec_prefix=$prefix \
-        libdir=$prefix/lib includedir=$prefix/include
+        libdir=$prefix/lib includedir=$prefix/include ENABLE_RPATH=yes
 }
 
 # Programs do not know of staging: they get the .pc file with the true prefix.

@@ -80,7 +80,7 @@ fi
 
 # A prefix of its own, which is then moved.
 set -- prefix=/opt/a exec_prefix=/opt/a libdir=/opt/a/lib64 \
-    includedir=/opt/a/include
+    includedir=/opt/a/include ENABLE_RPATH=yes
 check "installs into lib64" install_into own "$@"
 mv "$temp/own/opt/a" "$temp/moved"
 check "the command runs where it was moved to" env -u LD_LIBRARY_PATH \
