@@ -587,10 +587,17 @@ static void run_case(const struct test_case *c, struct db_device *device,
                   device->env->error_text);
 }
 
-/* Valgrind would take minutes for the large ones. */
+/* Valgrind and emulators would take minutes for the large ones. */
 static bool is_skipped(const struct test_case *c)
 {
-    return unit_is_quick() && strstr(c->name, "tiles") != NULL;
+    static const char *const large[] = {"conv squares", "data squares",
+                                        "attention heads"};
+    bool is_large = strstr(c->name, "tiles") != NULL;
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(large); i++)
+        is_large = is_large || strcmp(c->name, large[i]) == 0;
+    return unit_is_quick() && is_large;
 }
 
 static void compare(const struct test_case *c, const struct bag *want,
