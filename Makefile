@@ -87,6 +87,7 @@ warnings = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 # compiler likes it.
 flags = -std=c11 $(warnings) -ffp-contract=off $(FLOAT_CFLAGS) -MMD -MP \
     -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
+    -D_TIME_BITS=64 \
     -I$(srcdir)/include $(flags_here) $(REPRODUCIBLE) $(CPPFLAGS) $(CFLAGS) \
     $(optimise)
 
