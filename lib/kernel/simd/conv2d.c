@@ -184,3 +184,101 @@ int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
         return db_blas_conv2d_backward_data(host, a);
     return convolve(host, &source);
 }
+
+/* Rows of A are channels of dy, along pixels. */
+static void lay_channels(const struct db_simd_product *p, int64_t row,
+                         int64_t count, int64_t first, int64_t width,
+                         float *buffer, struct db_simd_rows *out)
+{
+    const dreambooth_conv2d *c = p->source;
+
+    p->isa->split(count, width, c->dy + first * c->out_channels + row,
+                  c->out_channels, buffer);
+    *out = (struct db_simd_rows){buffer, 0};
+}
+
+/*
+ * COUNT channels of x from CHANNEL on, as the pixels of y in [first, first +
+ * width) see them at one place of the kernel, and zeros up to ROOM behind them,
+ * into rows STEP floats apart.
+ */
+static void copy_place(const dreambooth_conv2d *c, int64_t place,
+                       int64_t channel, int64_t count, int64_t first,
+                       int64_t width, float *to, int64_t room, int64_t step)
+{
+    const int64_t ky = place / c->kernel_width - c->pad_top;
+    const int64_t kx = place % c->kernel_width - c->pad_left;
+    int64_t x = first % c->out_width;
+    int64_t y = first / c->out_width % c->out_height;
+    const float *image = c->x + first / (c->out_width * c->out_height) *
+                                    c->in_height * c->in_width * c->in_channels;
+
+    for (; width > 0; width--, to += step) {
+        const int64_t from_y = y * c->stride + ky, from_x = x * c->stride + kx;
+        const bool inside = from_y >= 0 && from_y < c->in_height &&
+                            from_x >= 0 && from_x < c->in_width;
+
+        if (inside)
+            memcpy(to,
+                   image + (from_y * c->in_width + from_x) * c->in_channels +
+                       channel,
+                   (size_t)count * sizeof(*to));
+        if (room > count || !inside)
+            memset(inside ? to + count : to, 0,
+                   (size_t)(inside ? room - count : room) * sizeof(*to));
+        if (++x < c->out_width)
+            continue;
+        x = 0;
+        if (++y < c->out_height)
+            continue;
+        y = 0;
+        image += c->in_height * c->in_width * c->in_channels;
+    }
+}
+
+/* Columns of B are values of patches, along pixels. */
+static void pack_patch_values(const struct db_simd_product *p, int64_t column,
+                              int64_t count, int64_t first, int64_t width,
+                              float *buffer, float *panel)
+{
+    const dreambooth_conv2d *c = p->source;
+    int64_t done, some;
+
+    (void)buffer;
+    for (done = 0; done < count; done += some) {
+        const int64_t channel = (column + done) % c->in_channels;
+
+        some = db_blas_smaller(count - done, c->in_channels - channel);
+        copy_place(c, (column + done) / c->in_channels, channel, some, first,
+                   width, panel + done, p->isa->columns - done,
+                   p->isa->columns);
+    }
+}
+
+int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
+                                   const dreambooth_conv2d *a)
+{
+    const int64_t patch = a->kernel_height * a->kernel_width * a->in_channels;
+    const struct db_simd_product p = {.isa = db_simd_isa_of(host),
+                                      .m = a->out_channels,
+                                      .n = patch,
+                                      .k = pixels_of(a),
+                                      .lay = lay_channels,
+                                      .pack = pack_patch_values,
+                                      .source = a,
+                                      .c = a->dweight,
+                                      .c_row = patch,
+                                      .beta = 1.0f};
+    const dreambooth_rows rows = {
+        .batch = 1,
+        .rows = p.k,
+        .columns = a->out_channels,
+        .x = a->dy,
+        .sum = a->dbias,
+    };
+    int status = db_simd_multiply(host, &p);
+
+    if (status != DREAMBOOTH_OK || a->dbias == NULL)
+        return status;
+    return db_blas_sum_rows(host, &rows);
+}

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gemm slot. Of a matrix whose rows run along k nothing has to be packed to
- * be A; so when B is such a one and larger than A, the two change places. Where
- * A's rows do not, and where there is little to do, blas is as good.
+ * The gemm slot. A is never packed; so when B is the larger one and runs along
+ * k, the two change places. Where there is little to do, blas is as good.
  */
 #include <string.h>
 
@@ -30,10 +29,12 @@ static void lay_rows(const struct db_simd_product *p, int64_t row,
 {
     const struct operand *a = &((const struct source *)p->source)->a;
 
-    (void)count;
-    (void)width;
-    (void)buffer;
-    *out = (struct db_simd_rows){a->at + row * a->row + first, a->row};
+    if (a->along_k) {
+        *out = (struct db_simd_rows){a->at + row * a->row + first, a->row};
+        return;
+    }
+    p->isa->split(count, width, a->at + first * a->row + row, a->row, buffer);
+    *out = (struct db_simd_rows){buffer, 0};
 }
 
 static void pack_columns(const struct db_simd_product *p, int64_t column,
@@ -90,7 +91,7 @@ static int multiply_one(const dreambooth_kernel_host *host,
                         const dreambooth_gemm *g, int64_t i)
 {
     const struct source source = {
-        {g->a + i * g->a_step, g->lda, true},
+        {g->a + i * g->a_step, g->lda, !g->transpose_a},
         {g->b + i * g->b_step, g->ldb, g->transpose_b},
         g->alpha};
     const struct db_simd_product p = {.isa = db_simd_isa_of(host),
@@ -115,7 +116,7 @@ int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
     int status = DREAMBOOTH_OK;
     int64_t i;
 
-    if (a->transpose_a || a->m < LEAST_ROWS || a->n < LEAST_ROWS ||
+    if (a->m < LEAST_ROWS || a->n < LEAST_ROWS ||
         a->m * a->n * a->k < LEAST_WORK)
         return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)

@@ -329,6 +329,23 @@ static void winograd_output(int64_t channels, const float *m, int64_t step,
     }
 }
 
+/* Whole vectors are copied: what is behind a row's end, the next row covers. */
+static void split(int64_t count, int64_t k, const float *source, int64_t step,
+                  float *tiles)
+{
+    int64_t r, i;
+    int j;
+
+    for (r = 0; r + ROWS + LANES <= count; r += ROWS, tiles += k * ROWS)
+        for (i = 0; i < k; i++)
+            for (j = 0; j < ROWS; j += LANES)
+                store(tiles + i * ROWS + j, load(source + i * step + r + j));
+    for (; r < count; r += ROWS, tiles += k * ROWS)
+        for (i = 0; i < k; i++)
+            for (j = 0; j < ROWS && r + j < count; j++)
+                tiles[i * ROWS + j] = source[i * step + r + j];
+}
+
 typedef int32_t integers __attribute__((vector_size(LANES * 4)));
 
 INLINE vector larger(vector a, vector b)
@@ -399,6 +416,7 @@ const struct db_simd_isa ISA = {
     .soften = soften,
     .scale = scale,
     .turn = turn,
+    .split = split,
     .winograd_input = winograd_input,
     .winograd_weight = winograd_weight,
     .winograd_output = winograd_output,

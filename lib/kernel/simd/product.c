@@ -11,49 +11,36 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/simd_int.h"
 
-#define MOST_K 320                /* a panel's part is 40 KB */
-#define BLOCK_TILES 20            /* rows of tiles in a block of A */
-#define LEAST_TASKS 12            /* below, a block's panels are divided */
-#define MOST_B ((int64_t)8 << 20) /* floats of B packed at a time */
-#define MOST_COLUMNS 64           /* of any isa's tile */
-#define MOST_ROWS 16              /* of it */
+#define MOST_K 320                 /* a panel's part is 40 KB */
+#define BLOCK_TILES 20             /* rows of tiles in a block of A */
+#define LEAST_TASKS 12             /* below, a block's panels are divided */
+#define LARGE_C ((int64_t)1 << 20) /* floats of C that leave the cache */
+#define GROUP 16 /* panels then, so that a visit of C is worth its pages */
+#define MOST_COLUMNS 64 /* of any isa's tile */
+#define MOST_ROWS 16    /* of it */
 
 struct work {
     const struct db_simd_product *p;
-    int64_t part_k, parts_k;       /* how k is divided */
-    int64_t first_n, n;            /* the columns at work */
-    int64_t panels;                /* of them */
+    int64_t part_k;                /* how k is divided */
+    int64_t first_k, k;            /* the part at work */
     int64_t block_m;               /* rows of a block */
+    int64_t panels;                /* of all columns */
     int64_t blocks_n, panels_each; /* tasks along n, and panels of each */
-    float *packed;                 /* [parts_k][panels][part_k, columns] */
-    float *buffers;                /* a worker's own */
-    int64_t buffer;                /* floats of each */
+    int64_t group;  /* panels that a row of tiles meets at once */
+    float *packed;  /* [panels][k, columns] */
+    float *buffers; /* a worker's own */
+    int64_t buffer; /* floats of each */
 };
-
-static int64_t k_of(const struct work *work, int64_t part)
-{
-    return db_blas_smaller(work->part_k, work->p->k - part * work->part_k);
-}
-
-static float *panel_at(const struct work *work, int64_t part, int64_t panel)
-{
-    const int64_t columns = work->p->isa->columns;
-
-    return work->packed + part * work->part_k * work->panels * columns +
-           panel * k_of(work, part) * columns;
-}
 
 static void pack_panel(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
     const struct db_simd_product *p = work->p;
-    const int64_t panel = index / work->parts_k, part = index % work->parts_k;
-    const int64_t column = panel * p->isa->columns;
+    const int64_t column = index * p->isa->columns;
 
-    p->pack(p, work->first_n + column,
-            db_blas_smaller(p->isa->columns, work->n - column),
-            part * work->part_k, k_of(work, part),
-            work->buffers + worker * work->buffer, panel_at(work, part, panel));
+    p->pack(p, column, db_blas_smaller(p->isa->columns, p->n - column),
+            work->first_k, work->k, work->buffers + worker * work->buffer,
+            work->packed + column * work->k);
 }
 
 /* Puts beta c + bias where the product is going to be added. */
@@ -78,6 +65,19 @@ static void begin(const struct db_simd_product *p, int64_t row, int64_t rows,
     }
 }
 
+static void one_tile(const struct db_simd_product *p, int count, int64_t k,
+                     const struct db_simd_rows *rows, int64_t row,
+                     const float *panel, float *c, int64_t c_row)
+{
+    const float *a = rows->at + row * rows->row;
+
+    if (rows->row != 0)
+        p->isa->tile(count, k, a, rows->row, panel, c, c_row);
+    else
+        p->isa->turned_tile(count, k, a + row * k, p->isa->rows, panel, c,
+                            c_row);
+}
+
 /* A tile at the right edge is added to C by way of a whole one. */
 static void edge_tile(const struct db_simd_product *p, int count, int64_t k,
                       const struct db_simd_rows *rows, int64_t row,
@@ -88,33 +88,28 @@ static void edge_tile(const struct db_simd_product *p, int count, int64_t k,
     int r;
 
     memset(whole, 0, (size_t)(count * p->isa->columns) * sizeof(*whole));
-    p->isa->tile(count, k, rows->at + row * rows->row, rows->row, panel, whole,
-                 p->isa->columns);
+    one_tile(p, count, k, rows, row, panel, whole, p->isa->columns);
     for (r = 0; r < count; r++)
         for (n = 0; n < width; n++)
             c[r * p->c_row + n] += whole[r * p->isa->columns + n];
 }
 
-/* All tiles of a block of COUNT rows from ROW on that meet one panel. */
-static void along_rows(const struct work *work, int64_t row, int64_t count,
-                       int64_t k, const struct db_simd_rows *rows,
-                       int64_t panel, const float *packed)
+/* COUNT rows from ROW on of a block at R, times one panel. */
+static void meet_panel(const struct work *work, int64_t r, int64_t count,
+                       const struct db_simd_rows *rows, int64_t row,
+                       int64_t panel)
 {
     const struct db_simd_product *p = work->p;
     const int64_t column = panel * p->isa->columns;
-    const int64_t width = db_blas_smaller(p->isa->columns, work->n - column);
-    float *c = p->c + row * p->c_row + work->first_n + column;
-    int64_t r;
+    const int64_t width = db_blas_smaller(p->isa->columns, p->n - column);
+    const float *packed = work->packed + column * work->k;
+    const int some = (int)db_blas_smaller(p->isa->rows, count - r);
+    float *c = p->c + (row + r) * p->c_row + column;
 
-    for (r = 0; r < count; r += p->isa->rows) {
-        int some = (int)db_blas_smaller(p->isa->rows, count - r);
-
-        if (width == p->isa->columns)
-            p->isa->tile(some, k, rows->at + r * rows->row, rows->row, packed,
-                         c + r * p->c_row, p->c_row);
-        else
-            edge_tile(p, some, k, rows, r, packed, c + r * p->c_row, width);
-    }
+    if (width == p->isa->columns)
+        one_tile(p, some, work->k, rows, r, packed, c, p->c_row);
+    else
+        edge_tile(p, some, work->k, rows, r, packed, c, width);
 }
 
 /* Asks for the next part's share of rows in [first, end) of a block, which lie
@@ -137,26 +132,28 @@ static void multiply_block(void *argument, int64_t index, int worker)
     const struct db_simd_product *p = work->p;
     const int64_t row = index / work->blocks_n * work->block_m;
     const int64_t count = db_blas_smaller(work->block_m, p->m - row);
-    const int64_t first = index % work->blocks_n * work->panels_each;
+    const int64_t begun = index % work->blocks_n * work->panels_each;
     const int64_t end =
-        db_blas_smaller(first + work->panels_each, work->panels);
+        db_blas_smaller(begun + work->panels_each, work->panels);
+    const int64_t next =
+        db_blas_smaller(work->part_k, p->k - work->first_k - work->k);
     struct db_simd_rows rows;
-    int64_t part, panel;
+    int64_t first = begun, last, panel, r;
 
-    begin(p, row, count, work->first_n + first * p->isa->columns,
-          db_blas_smaller((end - first) * p->isa->columns,
-                          work->n - first * p->isa->columns));
-    for (part = 0; part < work->parts_k; part++) {
-        p->lay(p, row, count, part * work->part_k, k_of(work, part),
-               work->buffers + worker * work->buffer, &rows);
-        for (panel = first; panel < end; panel++) {
-            if (rows.row > work->part_k && part + 1 < work->parts_k)
-                fetch_ahead(&rows, count * (panel - first) / (end - first),
-                            count * (panel - first + 1) / (end - first),
-                            k_of(work, part), k_of(work, part + 1));
-            along_rows(work, row, count, k_of(work, part), &rows, panel,
-                       panel_at(work, part, panel));
-        }
+    if (work->first_k == 0)
+        begin(p, row, count, first * p->isa->columns,
+              db_blas_smaller((end - first) * p->isa->columns,
+                              p->n - first * p->isa->columns));
+    p->lay(p, row, count, work->first_k, work->k,
+           work->buffers + worker * work->buffer, &rows);
+    for (; first < end; first += work->group) {
+        last = db_blas_smaller(first + work->group, end);
+        if (rows.row > work->part_k)
+            fetch_ahead(&rows, count * (first - begun) / (end - begun),
+                        count * (last - begun) / (end - begun), work->k, next);
+        for (r = 0; r < count; r += p->isa->rows)
+            for (panel = first; panel < last; panel++)
+                meet_panel(work, r, count, &rows, row, panel);
     }
 }
 
@@ -165,14 +162,17 @@ static void divide(struct work *work)
     const struct db_simd_product *p = work->p;
     const int64_t tiles = db_blas_pieces(p->m, p->isa->rows);
     int64_t blocks_m = db_blas_pieces(tiles, BLOCK_TILES);
+    int64_t parts_k = db_blas_larger(db_blas_pieces(p->k, MOST_K), 1);
 
+    work->part_k = db_blas_larger(db_blas_pieces(p->k, parts_k), 1);
     work->block_m = db_blas_pieces(tiles, blocks_m) * p->isa->rows;
     blocks_m = db_blas_pieces(p->m, work->block_m);
-    work->panels = db_blas_pieces(work->n, p->isa->columns);
+    work->panels = db_blas_pieces(p->n, p->isa->columns);
     work->blocks_n =
         db_blas_smaller(work->panels, db_blas_pieces(LEAST_TASKS, blocks_m));
     work->panels_each = db_blas_pieces(work->panels, work->blocks_n);
     work->blocks_n = db_blas_pieces(work->panels, work->panels_each);
+    work->group = p->m * p->n > LARGE_C ? GROUP : 1;
 }
 
 int db_simd_multiply(const dreambooth_kernel_host *host,
@@ -180,31 +180,26 @@ int db_simd_multiply(const dreambooth_kernel_host *host,
 {
     const struct db_simd_isa *isa = product->isa;
     struct work work = {.p = product};
-    int64_t chunk, packed;
+    int64_t packed;
 
-    work.parts_k = db_blas_larger(db_blas_pieces(product->k, MOST_K), 1);
-    work.part_k = db_blas_larger(db_blas_pieces(product->k, work.parts_k), 1);
-    chunk = db_blas_larger(MOST_B / db_blas_larger(product->k, 1) /
-                               isa->columns * isa->columns,
-                           isa->columns);
-    chunk = db_blas_smaller(chunk, db_blas_pieces(product->n, isa->columns) *
-                                       isa->columns);
-    packed = chunk * work.part_k * work.parts_k;
+    divide(&work);
+    packed = work.panels * isa->columns * work.part_k;
     work.buffer =
-        work.part_k * db_blas_larger(BLOCK_TILES * isa->rows, isa->columns);
+        work.part_k * db_blas_larger(BLOCK_TILES * isa->rows, isa->columns) +
+        isa->columns;
     work.packed = host->scratch_new(
         host, (size_t)(packed + host->threads * work.buffer) * sizeof(float));
     if (work.packed == NULL)
         return DREAMBOOTH_ENOMEM;
     work.buffers = work.packed + packed;
-    for (; work.first_n < product->n; work.first_n += chunk) {
-        work.n = db_blas_smaller(chunk, product->n - work.first_n);
-        divide(&work);
-        host->parallel(host, work.panels * work.parts_k, pack_panel, &work);
+    do {
+        work.k = db_blas_smaller(work.part_k, product->k - work.first_k);
+        host->parallel(host, work.panels, pack_panel, &work);
         host->parallel(host,
                        db_blas_pieces(product->m, work.block_m) * work.blocks_n,
                        multiply_block, &work);
-    }
+        work.first_k += work.part_k;
+    } while (work.first_k < product->k);
     host->scratch_free(host, work.packed);
     return DREAMBOOTH_OK;
 }

@@ -66,7 +66,7 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
         .name = called, .user = with, .gemm = db_simd_gemm,                    \
         .conv2d_forward = db_simd_conv2d_forward,                              \
         .conv2d_backward_data = db_simd_conv2d_backward_data,                  \
-        .conv2d_backward_weight = db_blas_conv2d_backward_weight,              \
+        .conv2d_backward_weight = db_simd_conv2d_backward_weight,              \
         .group_norm_forward = db_blas_group_norm_forward,                      \
         .group_norm_backward = db_blas_group_norm_backward,                    \
         .layer_norm_forward = db_blas_layer_norm_forward,                      \

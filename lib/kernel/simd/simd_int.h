@@ -39,6 +39,10 @@ struct db_simd_isa {
      * behind. */
     void (*turn)(int count, int64_t k, const float *source, int64_t row,
                  float factor, float *panel);
+    /* tiles[r / rows][i, r % rows] = source[i STEP + r] for r < COUNT, i < k.
+     * There must be room for columns floats more. */
+    void (*split)(int64_t count, int64_t k, const float *source, int64_t step,
+                  float *tiles);
     /*
      * The transforms of winograd.c for CHANNELS neighbours, a multiple of
      * lanes: 36 pixels of x to 36 values STEP floats apart; 9 weights PLACE
@@ -70,7 +74,7 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
 /* Where the rows of a block of A are. */
 struct db_simd_rows {
     const float *at;
-    int64_t row; /* floats from one to the next */
+    int64_t row; /* floats from one to the next; 0: as isa->split() makes it */
 };
 
 struct db_simd_product;
@@ -134,6 +138,7 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
 DB_SIMD_SLOT(gemm, dreambooth_gemm);
 DB_SIMD_SLOT(conv2d_forward, dreambooth_conv2d);
 DB_SIMD_SLOT(conv2d_backward_data, dreambooth_conv2d);
+DB_SIMD_SLOT(conv2d_backward_weight, dreambooth_conv2d);
 DB_SIMD_SLOT(attention_forward, dreambooth_attention);
 
 #endif
