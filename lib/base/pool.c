@@ -11,7 +11,10 @@
 #include <signal.h>
 
 #define STACK_BYTES ((size_t)1 << 20)
-#define SPINS 2000 /* loads of a shared word: some microseconds */
+#define WORTH_KEEPING                                                          \
+    ((size_t)1 << 20) /* bytes: malloc() keeps smaller ones                    \
+                       */
+#define SPINS 2000    /* loads of a shared word: some microseconds */
 
 struct worker {
     struct db_pool *pool;
@@ -240,7 +243,7 @@ static void drop_kept(struct db_pool *pool)
 
 void *db_pool_scratch_new(struct db_pool *pool, size_t size)
 {
-    if (pool->kept_used)
+    if (pool->kept_used || size < WORTH_KEEPING)
         return db_alloc(pool->env, size);
     if (pool->kept_size < size || pool->kept == NULL) {
         drop_kept(pool);

@@ -20,9 +20,9 @@ void db_pool_free(struct db_pool *pool);
 int db_pool_threads(const struct db_pool *pool);
 
 /*
- * Memory for what tasks share while they run. One block is kept from use to
- * use, unless memory is limited: the system takes longer to give large ones
- * than many kernels to run. For the thread that runs the pool.
+ * Memory for what tasks share while they run. One large block is kept from use
+ * to use, unless memory is limited: the system takes longer to give such than
+ * many kernels to run. For the thread that runs the pool.
  */
 void *db_pool_scratch_new(struct db_pool *pool, size_t size);
 void db_pool_scratch_free(struct db_pool *pool, void *scratch);
