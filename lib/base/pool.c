@@ -11,10 +11,10 @@
 #include <signal.h>
 
 #define STACK_BYTES ((size_t)1 << 20)
-#define WORTH_KEEPING                                                          \
-    ((size_t)1 << 20) /* bytes: malloc() keeps smaller ones                    \
-                       */
-#define SPINS 2000    /* loads of a shared word: some microseconds */
+#define SPINS 2000 /* loads of a shared word: some microseconds */
+
+/* Bytes of a block worth keeping: malloc() itself keeps what is smaller. */
+#define WORTH_KEEPING ((size_t)32 << 20)
 
 struct worker {
     struct db_pool *pool;

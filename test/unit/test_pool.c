@@ -227,6 +227,39 @@ START_TEST(too_many_threads_is_an_error)
 }
 END_TEST
 
+/* A large block is kept for the next use, one at a time, and not under a
+ * limit. */
+START_TEST(scratch_is_kept)
+{
+    const size_t large = (size_t)33 << 20;
+    struct db_pool *pool = NULL;
+    struct db_env env;
+    void *first, *second;
+    uint64_t empty;
+
+    db_env_init(&env);
+    ck_assert_int_eq(db_pool_new(&env, 1, &pool), DREAMBOOTH_OK);
+    empty = atomic_load(&env.live_bytes);
+    first = db_pool_scratch_new(pool, 100);
+    db_pool_scratch_free(pool, first);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty);
+    first = db_pool_scratch_new(pool, large);
+    second = db_pool_scratch_new(pool, large);
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_nonnull(second);
+    ck_assert_ptr_ne(first, second);
+    db_pool_scratch_free(pool, second);
+    db_pool_scratch_free(pool, first);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty + large);
+    ck_assert_ptr_eq(db_pool_scratch_new(pool, large - 1), first);
+    env.limit_bytes = (uint64_t)1 << 40;
+    db_pool_scratch_free(pool, first);
+    db_pool_scratch_free(pool, NULL);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty);
+    db_pool_free(pool);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool");
@@ -238,6 +271,7 @@ int main(void)
              signals_stay_with_the_caller);
     unit_add(suite, "no_threads_is_refused", no_threads_is_refused);
     unit_add(suite, "no_memory_is_an_error", no_memory_is_an_error);
+    unit_add(suite, "scratch_is_kept", scratch_is_kept);
     unit_add(suite, "too_many_threads_is_an_error",
              too_many_threads_is_an_error);
     return unit_main(suite);

@@ -16,9 +16,8 @@
 #define QUERIES 256 /* rows of a tile of scores */
 #define KEYS 512    /* its columns */
 #define TILE (QUERIES * KEYS)
-#define MANY_HEADS                                                             \
-    8 /* image-head pairs that are tasks enough by themselves                  \
-       */
+/* Image-head pairs that are tasks enough by themselves. */
+#define MANY_HEADS 8
 
 struct attention_work {
     const dreambooth_attention *a;
