@@ -61,7 +61,7 @@ static void describe(const struct flag *flag, char *text, size_t size)
 
 static void print_flag(const struct flag *flag)
 {
-    char left[80], right[1024];
+    char left[80], right[4096];
     bool boolean = strcmp(flag->type, "boolean") == 0;
     bool on = boolean && strcmp(flag->default_text, "true") == 0;
     int column;
