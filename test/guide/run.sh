@@ -61,7 +61,7 @@ make_small() { # FILE LIBRARIES...
         make_small small.so &&
         make_small library.so -Wl,--no-as-needed \
             $(pkg-config --libs libdreambooth)
-} >log 2>&1 || {
+} >"$temp/log" 2>&1 || {
     bad "a model, photos and small.c"
     exit 1
 }
