@@ -665,6 +665,7 @@ END_TEST
 
 static void check_bits(const dreambooth_backend *table)
 {
+    const int most = unit_is_quick() ? 3 : 7;
     struct db_env env;
     struct db_device device;
     struct bag want[DB_COUNT(cases)];
@@ -675,7 +676,7 @@ static void check_bits(const dreambooth_backend *table)
 
     memset(want, 0, sizeof(want));
     db_env_init(&env);
-    for (threads = 1; threads <= 7; threads += unit_is_quick() ? 3 : 1) {
+    for (threads = 1; threads <= most; threads += unit_is_quick() ? 2 : 1) {
         open_device(&env, &device, threads, table);
         for (i = 0; i < DB_COUNT(cases); i++) {
             if (is_skipped(&cases[i]))
@@ -700,7 +701,7 @@ START_TEST(threads_give_the_same_bits)
     const dreambooth_backend *table;
     size_t t;
 
-    for (t = 1; (table = tested(t)) != NULL; t++)
+    for (t = unit_is_quick() ? 2 : 1; (table = tested(t)) != NULL; t++)
         check_bits(table);
 }
 END_TEST
