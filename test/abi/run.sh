@@ -8,48 +8,13 @@
 # that plugins see holds in each model of memory that the compiler knows. All
 # must notice what would break them.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
+. "$SRC_DIR/test/checks.sh"
 here=$SRC_DIR/test/abi
-passed=0
-failed=0
-
-good() {
-    passed=$((passed + 1))
-}
-
-bad() { # WHAT LOG
-    echo "failed: $1"
-    sed 's/^/    /' "$2"
-    failed=$((failed + 1))
-}
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        good
-    else
-        bad "$what" "$temp/log"
-    fi
-}
 
 refuses() { # PATTERN COMMAND...
     pattern=$1
     shift
     ! "$@" >"$temp/refused" 2>&1 && grep -q -e "$pattern" "$temp/refused"
-}
-
-missing() { # WHAT FOR-WANT-OF; in CI nothing may be missing
-    echo "left out: $1, for want of $2"
-    test "${CI-}" != true || failed=$((failed + 1))
-}
-
-finish() {
-    echo "$passed passed, $failed failed"
-    test $failed -eq 0
-    exit
 }
 
 if test "$SHARED" != yes; then

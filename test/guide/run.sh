@@ -6,25 +6,10 @@
 # and drawn photos have the names that the text uses, and where small.c makes
 # long runs short. A block in "text" is output or a layout, and is not run.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
+. "$SRC_DIR/test/checks.sh"
 . "$SRC_DIR/test/install/stage.sh"
 here=$SRC_DIR/test/guide
 languages="sh c cpp cmake meson python lua text"
-
-good() {
-    passed=$((passed + 1))
-}
-
-bad() { # WHAT
-    echo "failed: $1"
-    sed 's/^/    /' "$temp/log"
-    failed=$((failed + 1))
-}
 
 if test "$SHARED" = no; then
     echo "left out: the guide, for want of a shared library"
@@ -214,5 +199,4 @@ for path in "$SRC_DIR"/doc/guide/*.md; do
     esac
 done
 
-echo "$passed passed, $failed failed"
-test $failed -eq 0
+finish

@@ -8,31 +8,8 @@
 # program alone. All kinds must come to the same bits. Then uninstalls and looks
 # whether anything is left.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
+. "$SRC_DIR/test/checks.sh"
 . "$SRC_DIR/test/install/stage.sh"
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        sed 's/^/    /' "$temp/log"
-        failed=$((failed + 1))
-    fi
-}
-
-# A run that may do without a tool, unless all must be there.
-leave_out() { # WHAT WHY
-    echo "left out: $1, for want of $2"
-    test "${CI-}" != true || failed=$((failed + 1))
-}
 
 check "make install" stage
 test $failed -eq 0 || exit 1
@@ -188,14 +165,14 @@ if test "$SHARED" = yes; then
         check "the same weights" same_weights "$run/learned-cpp"
         cd "$temp" || exit 1
     else
-        leave_out "C++17" "a compiler"
+        missing "C++17" "a compiler"
     fi
     # The address sanitizer in the program, and not in the library.
     # shellcheck disable=SC2086
     if $CC -fsanitize=address -o empty empty.c >/dev/null 2>&1; then
         try sanitized $CC -std=c11 -g -fsanitize=address
     else
-        leave_out "-fsanitize=address" "its library"
+        missing "-fsanitize=address" "its library"
     fi
 fi
 unset LD_LIBRARY_PATH
@@ -204,10 +181,10 @@ if test "$STATIC" = yes; then
     if can_link -static $(package --static --libs); then
         static_libs="-static $(package --static --libs)"
     elif can_link $(package --static --libs); then
-        leave_out "cc -static" "all libraries' archives"
+        missing "cc -static" "all libraries' archives"
         static_libs=$(package --static --libs)
     else
-        leave_out "pkg-config --static" "all libraries' archives"
+        missing "pkg-config --static" "all libraries' archives"
         static_libs="-ldreambooth $DEPENDENCY_LIBS"
     fi
     # shellcheck disable=SC2086
@@ -218,5 +195,4 @@ check "make uninstall" make_staged uninstall
 find "$temp/stage" ! -type d >"$temp/left"
 check "nothing is left: $(cat "$temp/left")" test ! -s "$temp/left"
 
-echo "$passed passed, $failed failed"
-test $failed -eq 0
+finish

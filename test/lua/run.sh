@@ -6,12 +6,7 @@
 # command, to the same bits; and a run that is killed and goes on. Then what is
 # said of it: the rockspec, the style.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
+. "$SRC_DIR/test/checks.sh"
 dreambooth=$BUILD_DIR/dreambooth
 demo=$SRC_DIR/doc/demo
 binding=$SRC_DIR/bindings/lua
@@ -19,18 +14,6 @@ cd "$temp" || exit 1
 unset LUA_PATH LUA_CPATH LUA_INIT DREAMBOOTH_LIBRARY
 unset OPENBLAS_NUM_THREADS
 export VERSION SRC_DIR
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >log 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        sed 's/^/    /' log
-        failed=$((failed + 1))
-    fi
-}
 
 # Whether a tool is there. Where all tools must be, its lack is a failure.
 have() { # COMMAND WHAT-IS-LEFT-OUT
@@ -168,5 +151,4 @@ check "make uninstall-lua" lua_make uninstall-lua
 check "leaves nothing" test -z "$(find "$root" -name '*.lua' -o \
     -name core.so -o -path '*/lua/*/dreambooth')"
 
-echo "$passed passed, $failed failed"
-test $failed -eq 0
+finish

@@ -6,34 +6,12 @@
 # have is in its page, examples run, every reference leads somewhere, and lines
 # fit 80 columns. Then the same for the tree of HTML.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-passed=0
-failed=0
+. "$SRC_DIR/test/checks.sh"
 built=$BUILD_DIR/doc/man
 dreambooth=$BUILD_DIR/dreambooth
 # As its reader gets it, whoever runs this.
 export LC_ALL=C.UTF-8 MANWIDTH=80
 unset MANPATH MANOPT MANROFFOPT
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        sed 's/^/    /' "$temp/log"
-        failed=$((failed + 1))
-    fi
-}
-
-finish() {
-    echo "$passed passed, $failed failed"
-    test $failed -eq 0
-    exit
-}
 
 have() { # TOOL: else it is said what is left out
     command -v "$1" >/dev/null && return

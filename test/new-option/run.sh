@@ -8,33 +8,8 @@
 # that was begun before the option was there goes on after it, and is then refused
 # by the library that does not know it.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
+. "$SRC_DIR/test/checks.sh"
 tree=$temp/tree
-
-good() {
-    passed=$((passed + 1))
-}
-
-bad() { # WHAT LOG
-    echo "failed: $1"
-    sed 's/^/    /' "$2" | tail -n 40
-    failed=$((failed + 1))
-}
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        good
-    else
-        bad "$what" "$temp/log"
-    fi
-}
 
 # A command that must say each of the extended regular expressions.
 says() { # WHAT "PATTERN ..." COMMAND...
@@ -57,17 +32,6 @@ refuses() { # PATTERN COMMAND...
     pattern=$1
     shift
     ! "$@" >"$temp/refused" 2>&1 && grep -q -e "$pattern" "$temp/refused"
-}
-
-finish() {
-    echo "$passed passed, $failed failed"
-    test $failed -eq 0
-    exit
-}
-
-missing() { # WHAT FOR-WANT-OF; in CI nothing may be missing
-    echo "left out: $1, for want of $2"
-    test "${CI-}" != true || failed=$((failed + 1))
 }
 
 if test "$SHARED" != yes; then

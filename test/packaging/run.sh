@@ -6,24 +6,7 @@
 # library, must not be told where to look when the system knows, and nothing may
 # name the folders of the source and the build.
 
-set -u
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        sed 's/^/    /' "$temp/log"
-        failed=$((failed + 1))
-    fi
-}
+. "$SRC_DIR/test/checks.sh"
 
 install_into() { # STAGE VARIABLE...
     stage=$temp/$1
@@ -86,5 +69,4 @@ mv "$temp/own/opt/a" "$temp/moved"
 check "the command runs where it was moved to" env -u LD_LIBRARY_PATH \
     "$temp/moved/bin/dreambooth" --version
 
-echo "$passed passed, $failed failed"
-test $failed -eq 0
+finish

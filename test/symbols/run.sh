@@ -6,13 +6,9 @@
 # exports. Beside them: every symbol has a version, the archive has no public
 # name that the headers lack, and the library has no writable data.
 
-set -u
+. "$SRC_DIR/test/checks.sh"
 here=$SRC_DIR/test
-temp=$(mktemp -d) || exit 1
-trap 'rm -rf "$temp"' EXIT
 export LC_ALL=C
-passed=0
-failed=0
 
 same() {
     if diff -u "$2" "$3"; then
@@ -62,18 +58,6 @@ case $CFLAGS in
             "$temp/none"
         ;;
 esac
-
-check() { # WHAT COMMAND...
-    what=$1
-    shift
-    if "$@" >"$temp/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        sed 's/^/    /' "$temp/log"
-        failed=$((failed + 1))
-    fi
-}
 
 # The file name tells both: SOVERSION is the version's first number.
 sed -n -e 's/^AC_INIT(\[[a-z]*\], \[\([0-9]*\)\..*/\1/p' \
@@ -147,5 +131,4 @@ check "the new name has the new version" \
 check "an old one the old" \
     grep -qx 'dreambooth_version@@DREAMBOOTH_0.1' "$temp/versioned"
 
-echo "$passed passed, $failed failed"
-test $failed -eq 0
+finish
