@@ -625,11 +625,19 @@ static void compare(const struct test_case *c, const struct bag *want,
     }
 }
 
+#define SIMD 2 /* its place among the backends */
+
 /* The backends that are tested, by number; where time is short, the same code
  * for other processors is not among them. */
 static const dreambooth_backend *tested(size_t index)
 {
-    return unit_is_quick() && index > 2 ? NULL : db_backend_at(index);
+    return unit_is_quick() && index > SIMD ? NULL : db_backend_at(index);
+}
+
+/* Where a test begins: where time is short, with the newest of the three. */
+static size_t begin_with(size_t usual)
+{
+    return unit_is_quick() ? SIMD : usual;
 }
 
 START_TEST(all_agree_with_reference)
@@ -701,7 +709,7 @@ START_TEST(threads_give_the_same_bits)
     const dreambooth_backend *table;
     size_t t;
 
-    for (t = unit_is_quick() ? 2 : 1; (table = tested(t)) != NULL; t++)
+    for (t = begin_with(1); (table = tested(t)) != NULL; t++)
         check_bits(table);
 }
 END_TEST
@@ -764,7 +772,7 @@ START_TEST(no_memory_is_an_error)
     size_t t;
     size_t i;
 
-    for (t = 0; (table = tested(t)) != NULL; t++) {
+    for (t = begin_with(0); (table = tested(t)) != NULL; t++) {
         db_env_init(&env);
         env.resize = failing_resize;
         env.resize_user = &failing;
