@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The product of two matrices that are not in memory as such (Goto and van de
- * Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). B is
- * packed once, in panels as wide as a tile. Then a task takes a block of A's
- * rows, and for one part of k after the other goes along the panels, each of
- * which meets all tiles of the block while it is in the first-level cache.
+ * Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). For one
+ * part of k after the other, B is packed in panels as wide as a tile; then
+ * tasks take blocks of A's rows and go along the panels, each of which meets
+ * all tiles of the block while it is in the first-level cache. Where C is
+ * large, a row of tiles meets several panels in the second-level cache, to stay
+ * longer in its part of C.
  */
 #include <string.h>
 
