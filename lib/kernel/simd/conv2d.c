@@ -5,6 +5,7 @@
  *     forward          y [pixels, out] = patches of x, times weight^T
  *     backward_data    dx [pixels, in] = patches of dy, times the weight with
  *                      its places in reverse order: a convolution as well
+ *     backward_weight  dweight [out, patch] += dy^T times patches of x
  * Where there are fewer pixels than channels, forward is made turned round,
  * with the weight as A, which then needs no packing.
  */

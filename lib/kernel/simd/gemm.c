@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gemm slot. A is never packed; so when B is the larger one and runs along
- * k, the two change places. Where there is little to do, blas is as good.
+ * The gemm slot. An A whose rows run along k is read where it lies; so when B
+ * is such a one, and the larger, the two change places. Where there is little
+ * to do, blas is as good.
  */
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simd backend: blas with the products and convolutions overlaid by our own
- * micro-kernels. "simd" takes the best isa that the processor has; the others
- * are there to be tested, and for programs that want the same bits on several
- * machines.
+ * The simd backend: blas with products, convolutions and attention overlaid by
+ * our own micro-kernels. "simd" takes the best isa that the processor has; the
+ * others are there to be tested, and for programs that want the same bits on
+ * several machines.
  */
 #include <string.h>
 
