@@ -14,9 +14,8 @@
 #include "kernel/device.h"
 #include "kernel/simd/simd_int.h"
 
-#define KEYS 112 /* at a time: a panel's scores take 14 KB */
-#define PANELS 4 /* of queries that are one task */
-#define MOST_COLUMNS 64
+#define KEYS 112      /* at a time: a panel's scores take 14 KB */
+#define PANELS 4      /* of queries that are one task */
 #define MOST_HEAD 192 /* beyond, the panels leave the cache */
 
 struct work {
@@ -30,11 +29,11 @@ struct work {
 
 /* A panel of queries: as many as a tile has columns. */
 struct panel {
-    int64_t first, count;        /* queries */
-    float *q;                    /* [head_size, columns] */
-    float *y;                    /* the same, before the division by sum */
-    float maximum[MOST_COLUMNS]; /* in units of ln 2 */
-    float sum[MOST_COLUMNS];
+    int64_t first, count; /* queries */
+    float *q;             /* [head_size, columns] */
+    float *y;             /* the same, before the division by sum */
+    float maximum[DB_SIMD_MOST_COLUMNS]; /* in units of ln 2 */
+    float sum[DB_SIMD_MOST_COLUMNS];
 };
 
 static void begin_panel(const struct work *work, const float *q, float *memory,
@@ -50,7 +49,7 @@ static void begin_panel(const struct work *work, const float *q, float *memory,
                     q + panel->first * work->row, work->row,
                     (float)((double)a->scale * LOG2_E), panel->q);
     memset(panel->y, 0, (size_t)size * sizeof(float));
-    for (i = 0; i < MOST_COLUMNS; i++) {
+    for (i = 0; i < DB_SIMD_MOST_COLUMNS; i++) {
         panel->maximum[i] = -INFINITY;
         panel->sum[i] = 0.0f;
     }
@@ -75,7 +74,7 @@ static void meet_keys(const struct work *work, struct panel *panel,
 {
     const dreambooth_attention *a = work->a;
     const struct db_simd_isa *isa = work->isa;
-    float factor[MOST_COLUMNS];
+    float factor[DB_SIMD_MOST_COLUMNS];
     int64_t r;
 
     memset(s, 0, (size_t)(keys * isa->columns) * sizeof(*s));

@@ -13,7 +13,6 @@
 #define SPREAD_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define SPREAD_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #define ISA db_simd_avx2
-#define NAME "avx2"
 #include "kernel/simd/isa_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

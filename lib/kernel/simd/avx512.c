@@ -13,7 +13,6 @@
 #define SPREAD_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define SPREAD_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define ISA db_simd_avx512
-#define NAME "avx512"
 #include "kernel/simd/isa_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

@@ -3,8 +3,8 @@
  * The template of an isa. A file that includes it has defined LANES (floats in
  * a vector), ROWS and VECTORS (of a tile), SPREAD_LOW and SPREAD_HIGH (the
  * indices that interleave the lower and the upper halves of two vectors), ISA
- * (the name of the struct) and NAME. Vectors are the compiler's own; the
- * Makefile says which instructions it may use for this file.
+ * (the name of the struct). Vectors are the compiler's own, and that file says
+ * which instructions it may use for them.
  */
 #include <string.h>
 
@@ -407,7 +407,6 @@ static void scale(int64_t rows, const float *factor, float *y)
 }
 
 const struct db_simd_isa ISA = {
-    .name = NAME,
     .rows = ROWS,
     .columns = COLUMNS,
     .lanes = LANES,

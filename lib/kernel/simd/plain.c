@@ -7,5 +7,4 @@
 #define SPREAD_LOW 0, 4, 1, 5
 #define SPREAD_HIGH 2, 6, 3, 7
 #define ISA db_simd_plain
-#define NAME "plain"
 #include "kernel/simd/isa_int.h"

@@ -13,13 +13,11 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/simd_int.h"
 
-#define MOST_K 320                 /* a panel's part is 40 KB */
 #define BLOCK_TILES 20             /* rows of tiles in a block of A */
 #define LEAST_TASKS 12             /* below, a block's panels are divided */
 #define LARGE_C ((int64_t)1 << 20) /* floats of C that leave the cache */
-#define GROUP 16 /* panels then, so that a visit of C is worth its pages */
-#define MOST_COLUMNS 64 /* of any isa's tile */
-#define MOST_ROWS 16    /* of it */
+#define GROUP 16     /* panels then, so that a visit of C is worth its pages */
+#define MOST_ROWS 16 /* of it */
 
 struct work {
     const struct db_simd_product *p;
@@ -85,7 +83,7 @@ static void edge_tile(const struct db_simd_product *p, int count, int64_t k,
                       const struct db_simd_rows *rows, int64_t row,
                       const float *panel, float *c, int64_t width)
 {
-    float whole[MOST_ROWS * MOST_COLUMNS];
+    float whole[MOST_ROWS * DB_SIMD_MOST_COLUMNS];
     int64_t n;
     int r;
 
@@ -164,7 +162,7 @@ static void divide(struct work *work)
     const struct db_simd_product *p = work->p;
     const int64_t tiles = db_blas_pieces(p->m, p->isa->rows);
     int64_t blocks_m = db_blas_pieces(tiles, BLOCK_TILES);
-    int64_t parts_k = db_blas_larger(db_blas_pieces(p->k, MOST_K), 1);
+    int64_t parts_k = db_blas_larger(db_blas_pieces(p->k, DB_SIMD_MOST_K), 1);
 
     work->part_k = db_blas_larger(db_blas_pieces(p->k, parts_k), 1);
     work->block_m = db_blas_pieces(tiles, blocks_m) * p->isa->rows;

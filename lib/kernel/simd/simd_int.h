@@ -17,8 +17,12 @@
 
 #include "dreambooth/backend.h"
 
+/* k at a time: a panel of so much of B, 40 KB, stays in the first-level cache.
+ */
+#define DB_SIMD_MOST_K 320
+#define DB_SIMD_MOST_COLUMNS 64 /* of any isa's tile */
+
 struct db_simd_isa {
-    const char *name;
     int rows, columns; /* of a tile */
     int lanes;         /* of a vector; columns is a multiple */
     /* c[r, n] += sum_k a[r, k] b[k, n] for r < COUNT <= rows, n < columns.

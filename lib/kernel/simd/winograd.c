@@ -21,7 +21,6 @@
 #define SQUARES 256      /* at a time */
 #define LEAST_SQUARES 48 /* fewer do not pay for the weights' transform */
 #define LEAST_CHANNELS 32
-#define MOST_K 320
 #define K_STEP 16 /* channels of the weights' transform that are one task */
 
 struct work {
@@ -174,11 +173,12 @@ static void multiply(void *argument, int64_t index, int worker)
 
     (void)worker;
     memset(m, 0, (size_t)(work->squares * row) * sizeof(*m));
-    for (k = 0; k < in; k += MOST_K)
+    for (k = 0; k < in; k += DB_SIMD_MOST_K)
         for (panel = 0; panel < work->panels; panel++)
             for (r = 0; r < work->squares; r += isa->rows)
                 isa->tile((int)db_blas_smaller(isa->rows, work->squares - r),
-                          db_blas_smaller(MOST_K, in - k), v + r * in + k, in,
+                          db_blas_smaller(DB_SIMD_MOST_K, in - k),
+                          v + r * in + k, in,
                           work->u + ((index * work->panels + panel) * in + k) *
                                         isa->columns,
                           m + r * row + panel * isa->columns, row);
