@@ -12,9 +12,11 @@
  * The argument structs below are fixed for one ABI number.
  *
  * All data is 32-bit float, dense and row-major; images are channels-last,
- * [batch, height, width, channels]; sequences are [batch, length, channels]. No
- * slot keeps a pointer after it returns. Outputs never overlap inputs unless
- * the slot says so. A slot returns DREAMBOOTH_OK or a negative status.
+ * [batch, height, width, channels]; sequences are [batch, length, channels]. A
+ * weight may be bfloat16 instead: the upper 16 bits of a float, in a uint16_t
+ * of this machine's byte order. No slot keeps a pointer after it returns.
+ * Outputs never overlap inputs unless the slot says so. A slot returns
+ * DREAMBOOTH_OK or a negative status.
  *
  * Results must depend neither on the number of threads nor on timing: divide
  * work by shape, and add partial sums in a fixed order.
@@ -30,6 +32,21 @@
 #include "dreambooth/begin.h"
 
 #define DREAMBOOTH_BACKEND_ABI 1
+
+/*
+ * How the operands of products (gemm, conv2d_*, attention_*) may be rounded.
+ * EXACT: not at all; plain sums of products of floats, in any order. FLOAT32:
+ * any algorithm that comes about as near to the true result as these, such as
+ * Winograd's, or operands split into three bfloat16. BFLOAT16: to bfloat16, to
+ * nearest, ties to even. Sums have 32 bits or more in any case, and norms,
+ * softmax and all that works elementwise computes in floats. More exact than
+ * asked for is always right.
+ */
+enum dreambooth_precision {
+    DREAMBOOTH_EXACT = 0,   /* plain floats */
+    DREAMBOOTH_FLOAT32 = 1, /* as good as floats */
+    DREAMBOOTH_BFLOAT16 = 2 /* factors rounded to bfloat16 */
+};
 
 /* What the library offers to a kernel while it runs. */
 typedef struct dreambooth_kernel_host dreambooth_kernel_host;
@@ -50,8 +67,9 @@ struct dreambooth_kernel_host {
      * slot's own thread only, before parallel(). */
     void *(*scratch_new)(const dreambooth_kernel_host *host, size_t size);
     void (*scratch_free)(const dreambooth_kernel_host *host, void *scratch);
-    void *library; /* the library's own */
-    void *user;    /* of the backend that the slot is from */
+    void *library;     /* the library's own */
+    void *user;        /* of the backend that the slot is from */
+    int32_t precision; /* enum dreambooth_precision, one for each model */
 };
 
 /*
@@ -60,6 +78,10 @@ struct dreambooth_kernel_host {
  * lda, or [k, m] if transpose_a; b likewise. The *_step are the distances
  * between matrices of the batch, in elements. bias is [n] or NULL; with beta 0,
  * c is not read.
+ *
+ * b_bf16 is NULL, or has b's elements in bfloat16, and b is NULL then. Only
+ * slots of a table with DREAMBOOTH_READS_BFLOAT16 see it, and they compute as
+ * with a b of the same values.
  */
 typedef struct dreambooth_gemm {
     int64_t batch, m, n, k;
@@ -70,6 +92,7 @@ typedef struct dreambooth_gemm {
     int64_t lda, ldb, ldc;
     int64_t a_step, b_step, c_step;
     const float *bias;
+    const uint16_t *b_bf16;
 } dreambooth_gemm;
 
 /*
@@ -80,6 +103,9 @@ typedef struct dreambooth_gemm {
  * forward writes y from x, weight, bias; backward_data writes dx from dy and
  * weight; backward_weight adds to dweight, and to dbias unless that is NULL,
  * from x and dy.
+ *
+ * weight_bf16 is to weight what b_bf16 is to b in dreambooth_gemm; it is not
+ * given to backward_weight.
  */
 typedef struct dreambooth_conv2d {
     int64_t batch;
@@ -91,6 +117,7 @@ typedef struct dreambooth_conv2d {
     float *y;
     const float *dy;
     float *dx, *dweight, *dbias;
+    const uint16_t *weight_bf16;
 } dreambooth_conv2d;
 
 /*
@@ -265,11 +292,21 @@ typedef struct dreambooth_sum_squares {
 #define DREAMBOOTH_SLOT(name, arguments)                                       \
     int (*name)(const dreambooth_kernel_host *host, const arguments *a)
 
+/*
+ * What the slots of a table can do; to be added up. READS_BFLOAT16: gemm,
+ * conv2d_forward and conv2d_backward_data read b_bf16 and weight_bf16. Without
+ * it the library gives them floats, made in scratch memory for each call.
+ */
+enum dreambooth_backend_feature {
+    DREAMBOOTH_READS_BFLOAT16 = 1 /* weights in bfloat16 */
+};
+
 typedef struct dreambooth_backend {
-    size_t size;      /* sizeof(dreambooth_backend) where it was compiled */
-    uint32_t abi;     /* DREAMBOOTH_BACKEND_ABI */
-    const char *name; /* for the option "backend"; it is copied */
-    void *user;       /* the plugin's own, given to its slots in the host */
+    size_t size;       /* sizeof(dreambooth_backend) where it was compiled */
+    uint32_t abi;      /* DREAMBOOTH_BACKEND_ABI */
+    uint32_t features; /* of enum dreambooth_backend_feature */
+    const char *name;  /* for the option "backend"; it is copied */
+    void *user;        /* the plugin's own, given to its slots in the host */
 
     DREAMBOOTH_SLOT(gemm, dreambooth_gemm);
     DREAMBOOTH_SLOT(conv2d_forward, dreambooth_conv2d);
@@ -324,8 +361,9 @@ int dreambooth_context_add_backend(struct dreambooth_context *context,
  * Copies the complete table of the backend called NAME to *TABLE, which has
  * SIZE bytes: for plugins that wrap another's kernels. Slots that this library
  * does not know become NULL. A slot of a table with a user must be called with
- * a copy of the host that carries that user. ENOTFOUND if there is none of that
- * name.
+ * a copy of the host that carries that user, and without
+ * DREAMBOOTH_READS_BFLOAT16 in its features with floats only. ENOTFOUND if
+ * there is none of that name.
  */
 int dreambooth_context_get_backend(struct dreambooth_context *context,
                                    const char *name, dreambooth_backend *table,

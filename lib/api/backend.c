@@ -6,13 +6,8 @@
 
 static bool give(const dreambooth_backend *table, struct db_kernels *out)
 {
-    size_t i;
-
-    if (out == NULL)
-        return true;
-    out->table = *table;
-    for (i = 0; i < DB_SLOTS; i++)
-        out->users[i] = table->user;
+    if (out != NULL)
+        db_kernels_init(out, table);
     return true;
 }
 

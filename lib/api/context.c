@@ -10,6 +10,10 @@
 
 #define FIELD(name) offsetof(struct db_context_settings, name)
 
+/* By enum dreambooth_precision. */
+static const char *const precision_names[] = {"exact", "float32", "bfloat16",
+                                              NULL};
+
 static const struct db_option rows[] = {
     {.name = "threads",
      .type = DB_OPTION_INTEGER,
@@ -25,6 +29,15 @@ static const struct db_option rows[] = {
      .default_text = "blas",
      .placeholder = "NAME",
      .help = "compute kernels: blas, simd, reference, or one that was added",
+     .flags = DB_OPTION_ADVANCED},
+    {.name = "precision",
+     .type = DB_OPTION_CHOICE,
+     .offset = FIELD(precision),
+     .default_text = "float32",
+     .choices = precision_names,
+     .placeholder = "KIND",
+     .help = "how exact products of matrices are: exact: no other algorithm; "
+             "float32: any as good; bfloat16: rounded factors",
      .flags = DB_OPTION_ADVANCED},
     {.name = "memory-limit",
      .type = DB_OPTION_INTEGER,
@@ -170,11 +183,22 @@ void db_context_release(dreambooth_context *context)
     context->env.resize(context->env.resize_user, context, sizeof(*context), 0);
 }
 
+/* Options that models are bound to. */
+static bool is_bound(const char *name)
+{
+    static const char *const names[] = {"threads", "backend", "precision"};
+    size_t i;
+
+    for (i = 0; i < DB_COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* What must hold before an option can change, and what follows from it. */
 static int check_change(dreambooth_context *context, const char *name)
 {
-    if (name != NULL && context->models > 0 &&
-        (strcmp(name, "threads") == 0 || strcmp(name, "backend") == 0))
+    if (name != NULL && context->models > 0 && is_bound(name))
         return db_fail(&context->env, DREAMBOOTH_ESTATE,
                        "\"%s\" cannot change while the context has models",
                        name);
@@ -328,6 +352,7 @@ int db_context_device(struct dreambooth_context *context,
     }
     db_context_kernels(context, context->settings.backend, &kernels);
     db_device_init(device, &context->env, context->pool, &kernels.table);
-    device->kernels = kernels;
+    db_device_set_kernels(device, &kernels);
+    device->host.precision = context->settings.precision;
     return DREAMBOOTH_OK;
 }

@@ -16,6 +16,7 @@
 struct db_context_settings {
     int64_t threads;
     char *backend;
+    int precision; /* enum dreambooth_precision */
     int64_t memory_limit;
 };
 

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
 typedef void any_function(void);
@@ -70,17 +71,74 @@ static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
     db_pool_scratch_free(device->pool, scratch);
 }
 
+/* Slots in front of those that read floats only. */
+
+static const struct db_kernels *kernels_of(const dreambooth_kernel_host *host)
+{
+    const struct db_device *device = host->library;
+
+    return &device->kernels;
+}
+
+static int expand_gemm(const dreambooth_kernel_host *host,
+                       const dreambooth_gemm *a)
+{
+    return db_expand_gemm(host, a, kernels_of(host)->table.gemm);
+}
+
+static int expand_forward(const dreambooth_kernel_host *host,
+                          const dreambooth_conv2d *a)
+{
+    return db_expand_conv2d(host, a, kernels_of(host)->table.conv2d_forward);
+}
+
+static int expand_backward_data(const dreambooth_kernel_host *host,
+                                const dreambooth_conv2d *a)
+{
+    return db_expand_conv2d(host, a,
+                            kernels_of(host)->table.conv2d_backward_data);
+}
+
+static bool reads_bfloat16(const struct db_kernels *kernels, size_t slot)
+{
+    return (kernels->features[slot] & DREAMBOOTH_READS_BFLOAT16) != 0;
+}
+
+void db_kernels_init(struct db_kernels *kernels,
+                     const dreambooth_backend *table)
+{
+    size_t i;
+
+    kernels->table = *table;
+    for (i = 0; i < DB_SLOTS; i++) {
+        kernels->users[i] = table->user;
+        kernels->features[i] = table->features;
+    }
+}
+
+void db_device_set_kernels(struct db_device *device,
+                           const struct db_kernels *kernels)
+{
+    device->kernels = *kernels;
+    device->table = kernels->table;
+    if (!reads_bfloat16(kernels, DB_SLOT_INDEX(gemm)))
+        device->table.gemm = expand_gemm;
+    if (!reads_bfloat16(kernels, DB_SLOT_INDEX(conv2d_forward)))
+        device->table.conv2d_forward = expand_forward;
+    if (!reads_bfloat16(kernels, DB_SLOT_INDEX(conv2d_backward_data)))
+        device->table.conv2d_backward_data = expand_backward_data;
+}
+
 void db_device_init(struct db_device *device, struct db_env *env,
                     struct db_pool *pool, const dreambooth_backend *table)
 {
-    size_t i;
+    struct db_kernels kernels;
 
     memset(device, 0, sizeof(*device));
     device->env = env;
     device->pool = pool;
-    device->kernels.table = *table;
-    for (i = 0; i < DB_SLOTS; i++)
-        device->kernels.users[i] = table->user;
+    db_kernels_init(&kernels, table);
+    db_device_set_kernels(device, &kernels);
     device->host.size = sizeof(device->host);
     device->host.abi = DREAMBOOTH_BACKEND_ABI;
     device->host.threads = db_pool_threads(pool);
@@ -88,6 +146,7 @@ void db_device_init(struct db_device *device, struct db_env *env,
     device->host.scratch_new = host_scratch_new;
     device->host.scratch_free = host_scratch_free;
     device->host.library = device;
+    device->host.precision = DREAMBOOTH_FLOAT32;
 }
 
 static int check_head(struct db_env *env, const dreambooth_backend *table)
@@ -129,7 +188,11 @@ int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
             continue;
         memcpy((char *)&kernels->table + at, &slot, sizeof(slot));
         kernels->users[i] = table->user;
+        kernels->features[i] = table->features;
     }
+    kernels->table.features = kernels->features[0];
+    for (i = 1; i < DB_SLOTS; i++)
+        kernels->table.features &= kernels->features[i];
     return DREAMBOOTH_OK;
 }
 

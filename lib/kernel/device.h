@@ -17,17 +17,21 @@
     ((offsetof(dreambooth_backend, slot) - DB_FIRST_SLOT) / DB_SLOT_SIZE)
 #define DB_SLOTS ((sizeof(dreambooth_backend) - DB_FIRST_SLOT) / DB_SLOT_SIZE)
 
-/* A table with every slot filled, and the user of the backend that each slot
- * was taken from. */
+/* A table with every slot filled, and the user and the features of the backend
+ * that each slot was taken from. */
 struct db_kernels {
     dreambooth_backend table;
     void *users[DB_SLOTS];
+    uint32_t features[DB_SLOTS];
 };
 
 struct db_device {
     struct db_env *env;
     struct db_pool *pool;
     struct db_kernels kernels;
+    /* What db_run() calls: the same, but for slots in front of those that
+     * cannot read weights in bfloat16. */
+    dreambooth_backend table;
     dreambooth_kernel_host host;
 };
 
@@ -43,12 +47,21 @@ const dreambooth_backend *db_backend_find(const char *name);
 /* Name and version of the BLAS behind it, cut off at SIZE bytes. */
 void db_blas_describe(char *text, size_t size);
 
+/* Fills KERNELS with TABLE, which must be complete. */
+void db_kernels_init(struct db_kernels *kernels,
+                     const dreambooth_backend *table);
+
 /*
  * Fills DEVICE with TABLE, which must be complete. Neither ENV nor POOL is
- * owned. The device must not move in memory while it is in use.
+ * owned. The device must not move in memory while it is in use. Its host's
+ * precision is DREAMBOOTH_FLOAT32.
  */
 void db_device_init(struct db_device *device, struct db_env *env,
                     struct db_pool *pool, const dreambooth_backend *table);
+
+/* Makes DEVICE compute with KERNELS instead. */
+void db_device_set_kernels(struct db_device *device,
+                           const struct db_kernels *kernels);
 
 /*
  * Checks a third party's table and lays it over the complete KERNELS.
@@ -68,7 +81,7 @@ int db_device_check(struct db_device *device, const char *slot, int status);
 #define db_run(device, slot, arguments)                                        \
     db_device_check(                                                           \
         (device), #slot,                                                       \
-        (device)->kernels.table.slot(                                          \
-            db_device_host((device), DB_SLOT_INDEX(slot)), (arguments)))
+        (device)->table.slot(db_device_host((device), DB_SLOT_INDEX(slot)),    \
+                             (arguments)))
 
 #endif

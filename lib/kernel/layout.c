@@ -44,13 +44,19 @@ struct probe {
     AT(backend, field,                                                         \
        int (*)(const dreambooth_kernel_host *,                                 \
                const dreambooth_##arguments *),                                \
-       32 + 8 * (number), 16 + 4 * (number), 16 + 4 * (number))
+       32 + 8 * (number), 20 + 4 * (number), 20 + 4 * (number))
 
 /* What slots return. */
 #define STATUS(name, value)                                                    \
     _Static_assert(DREAMBOOTH_##name == (value), "ABI: DREAMBOOTH_" #name)
 
 _Static_assert(DREAMBOOTH_BACKEND_ABI == 1, "a table like this for each ABI");
+
+_Static_assert(DREAMBOOTH_EXACT == 0 && DREAMBOOTH_FLOAT32 == 1 &&
+                   DREAMBOOTH_BFLOAT16 == 2,
+               "ABI 1: enum dreambooth_precision");
+_Static_assert(DREAMBOOTH_READS_BFLOAT16 == 1,
+               "ABI 1: enum dreambooth_backend_feature");
 
 /* clang-format off */
 STATUS(DONE, 1);
@@ -83,7 +89,8 @@ AT(kernel_host, scratch_free,
    32, 20, 20);
 AT(kernel_host, library, void *, 40, 24, 24);
 AT(kernel_host, user, void *, 48, 28, 28);
-SIZE(kernel_host, 56, 32, 32);
+AT(kernel_host, precision, int32_t, 56, 32, 32);
+SIZE(kernel_host, 64, 36, 36);
 
 AT(gemm, batch, int64_t, 0, 0, 0);
 AT(gemm, m, int64_t, 8, 8, 8);
@@ -103,7 +110,8 @@ AT(gemm, a_step, int64_t, 96, 88, 84);
 AT(gemm, b_step, int64_t, 104, 96, 92);
 AT(gemm, c_step, int64_t, 112, 104, 100);
 AT(gemm, bias, const float *, 120, 112, 108);
-SIZE(gemm, 128, 120, 112);
+AT(gemm, b_bf16, const uint16_t *, 128, 116, 112);
+SIZE(gemm, 136, 120, 116);
 
 AT(conv2d, batch, int64_t, 0, 0, 0);
 AT(conv2d, in_height, int64_t, 8, 8, 8);
@@ -127,7 +135,8 @@ AT(conv2d, dy, const float *, 144, 128, 128);
 AT(conv2d, dx, float *, 152, 132, 132);
 AT(conv2d, dweight, float *, 160, 136, 136);
 AT(conv2d, dbias, float *, 168, 140, 140);
-SIZE(conv2d, 176, 144, 144);
+AT(conv2d, weight_bf16, const uint16_t *, 176, 144, 144);
+SIZE(conv2d, 184, 152, 148);
 
 AT(group_norm, batch, int64_t, 0, 0, 0);
 AT(group_norm, pixels, int64_t, 8, 8, 8);
@@ -283,8 +292,9 @@ SIZE(sum_squares, 24, 16, 16);
 
 AT(backend, size, size_t, 0, 0, 0);
 AT(backend, abi, uint32_t, 8, 4, 4);
-AT(backend, name, const char *, 16, 8, 8);
-AT(backend, user, void *, 24, 12, 12);
+AT(backend, features, uint32_t, 12, 8, 8);
+AT(backend, name, const char *, 16, 12, 12);
+AT(backend, user, void *, 24, 16, 16);
 SLOT(0, gemm, gemm);
 SLOT(1, conv2d_forward, conv2d);
 SLOT(2, conv2d_backward_data, conv2d);
@@ -315,6 +325,6 @@ SLOT(26, mse_forward, mse);
 SLOT(27, mse_backward, mse);
 SLOT(28, adamw, adamw);
 SLOT(29, sum_squares, sum_squares);
-SIZE(backend, 272, 136, 136);
+SIZE(backend, 272, 140, 140);
 
 /* clang-format on */

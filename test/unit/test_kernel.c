@@ -915,18 +915,73 @@ START_TEST(merge_keeps_users)
                                      .name = "high",
                                      .softmax_backward = user_is_null};
     const dreambooth_softmax a = {0};
-    struct db_kernels kernels = {.table = db_backend_blas};
+    struct db_kernels kernels;
     struct db_env env;
     struct db_device device;
 
     db_env_init(&env);
+    db_kernels_init(&kernels, &db_backend_blas);
     ck_assert_int_eq(db_backend_merge(&env, &low, &kernels), DREAMBOOTH_OK);
     ck_assert_int_eq(db_backend_merge(&env, &high, &kernels), DREAMBOOTH_OK);
     open_device(&env, &device, 1, &kernels.table);
-    device.kernels = kernels;
+    db_device_set_kernels(&device, &kernels);
     ck_assert_int_eq(db_run(&device, softmax_forward, &a), DREAMBOOTH_OK);
     ck_assert_int_eq(db_run(&device, softmax_backward, &a), DREAMBOOTH_OK);
     db_pool_free(device.pool);
+}
+END_TEST
+
+/* What a kernel saw of a weight. */
+struct seen {
+    bool floats, bits;
+};
+
+static int see_gemm(const dreambooth_kernel_host *host,
+                    const dreambooth_gemm *a)
+{
+    struct seen *seen = host->user;
+
+    *seen = (struct seen){a->b != NULL, a->b_bf16 != NULL};
+    return DREAMBOOTH_OK;
+}
+
+/* Features go with the slots that they were given with. */
+START_TEST(merge_keeps_features)
+{
+    struct seen seen;
+    const uint16_t one = 0x3f80;
+    dreambooth_backend plugin = {.size = sizeof(plugin),
+                                 .abi = DREAMBOOTH_BACKEND_ABI,
+                                 .name = "mine",
+                                 .user = &seen,
+                                 .gemm = see_gemm};
+    const dreambooth_backend over = {.size = sizeof(over),
+                                     .abi = DREAMBOOTH_BACKEND_ABI,
+                                     .name = "over",
+                                     .copy = no_copy};
+    const dreambooth_gemm a = {
+        .batch = 1, .m = 1, .n = 1, .k = 1, .ldb = 1, .b_bf16 = &one};
+    struct db_kernels kernels;
+    struct db_device device;
+    struct db_env env;
+    uint32_t features;
+
+    db_env_init(&env);
+    for (features = 0; features <= DREAMBOOTH_READS_BFLOAT16; features++) {
+        plugin.features = features;
+        db_kernels_init(&kernels, &db_backend_blas);
+        ck_assert_int_eq(db_backend_merge(&env, &plugin, &kernels),
+                         DREAMBOOTH_OK);
+        ck_assert_int_eq(db_backend_merge(&env, &over, &kernels),
+                         DREAMBOOTH_OK);
+        ck_assert_uint_eq(kernels.table.features, 0);
+        open_device(&env, &device, 1, &db_backend_blas);
+        db_device_set_kernels(&device, &kernels);
+        ck_assert_int_eq(db_run(&device, gemm, &a), DREAMBOOTH_OK);
+        ck_assert_int_eq(seen.bits, features == DREAMBOOTH_READS_BFLOAT16);
+        ck_assert_int_eq(seen.floats, !seen.bits);
+        db_pool_free(device.pool);
+    }
 }
 END_TEST
 
@@ -950,6 +1005,120 @@ START_TEST(merge_refuses)
         ck_assert_int_eq(env.error_status, DREAMBOOTH_EINVAL);
         ck_assert_str_eq(kernels.table.name, "untouched");
     }
+}
+END_TEST
+
+/* Rounds WEIGHT to bfloat16 in place; the upper halves are the result. */
+static uint16_t *halves(struct bag *bag, const float *weight, int64_t count)
+{
+    uint16_t *bits = (uint16_t *)take(bag, count);
+    int64_t i;
+
+    for (i = 0; i < count; i++) {
+        uint32_t whole;
+
+        memcpy(&whole, &weight[i], sizeof(whole));
+        bits[i] = (uint16_t)(whole >> 16);
+        whole &= 0xffff0000u;
+        memcpy((float *)(uintptr_t)&weight[i], &whole, sizeof(whole));
+    }
+    return bits;
+}
+
+static void same_bits(const float *x, const float *y, int64_t count,
+                      const char *backend, const char *slot)
+{
+    ck_assert_msg(memcmp(x, y, (size_t)count * sizeof(*x)) == 0,
+                  "%s of %s differs with a weight in bfloat16", slot, backend);
+}
+
+/* m, n, k, batch, transpose_b: y with floats and with halves of them. */
+static void check_gemm_halves(struct db_device *d, const int64_t *s,
+                              const char *backend)
+{
+    struct bag bag = {0};
+    int64_t count = s[3] * s[0] * s[1];
+    dreambooth_gemm a = {.m = s[0], .n = s[1], .k = s[2], .batch = s[3]};
+    float *y;
+
+    empty(&bag);
+    a.alpha = 1.0f;
+    a.transpose_b = (int)s[4];
+    a.lda = a.k;
+    a.ldb = (a.transpose_b ? a.k : a.n) + 3;
+    a.ldc = a.n;
+    a.a_step = a.m * a.k;
+    a.b_step = (a.transpose_b ? a.n : a.k) * a.ldb + 5;
+    a.c_step = a.m * a.n;
+    a.a = input(&bag, a.batch * a.a_step);
+    a.b = input(&bag, a.batch * a.b_step);
+    a.b_bf16 = halves(&bag, a.b, a.batch * a.b_step);
+    a.c = y = output(&bag, count);
+    a.b = NULL;
+    ck_assert_int_eq(db_run(d, gemm, &a), DREAMBOOTH_OK);
+    a.b = bag.blocks[1];
+    a.b_bf16 = NULL;
+    a.c = output(&bag, count);
+    ck_assert_int_eq(db_run(d, gemm, &a), DREAMBOOTH_OK);
+    same_bits(y, a.c, count, backend, "gemm");
+    empty(&bag);
+}
+
+static void check_conv_halves(struct db_device *d, const int64_t *s,
+                              const char *backend)
+{
+    struct bag bag = {0};
+    dreambooth_conv2d a, b;
+    int64_t outputs, inputs = s[0] * s[1] * s[2] * s[3];
+
+    empty(&bag);
+    conv_arguments(&bag, s, &a);
+    outputs = s[0] * a.out_height * a.out_width * s[4];
+    b = a;
+    b.weight = NULL;
+    b.weight_bf16 = halves(&bag, a.weight, s[4] * s[5] * s[5] * s[3]);
+    a.y = output(&bag, outputs);
+    b.y = output(&bag, outputs);
+    a.dx = output(&bag, inputs);
+    b.dx = output(&bag, inputs);
+    ck_assert_int_eq(db_run(d, conv2d_forward, &a), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_run(d, conv2d_forward, &b), DREAMBOOTH_OK);
+    same_bits(a.y, b.y, outputs, backend, "conv2d_forward");
+    ck_assert_int_eq(db_run(d, conv2d_backward_data, &a), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_run(d, conv2d_backward_data, &b), DREAMBOOTH_OK);
+    same_bits(a.dx, b.dx, inputs, backend, "conv2d_backward_data");
+    empty(&bag);
+}
+
+/* A weight in bfloat16 gives the same bits as floats of the same values,
+ * whether the backend reads it or has it expanded. */
+START_TEST(bfloat16_weights_are_read)
+{
+    static const int64_t products[][5] = {{1, 1, 1, 1, 0},
+                                          {5, 7, 3, 3, 0},
+                                          {5, 7, 3, 3, 1},
+                                          {131, 401, 307, 1, 1},
+                                          {67, 33, 600, 2, 0}};
+    static const int64_t convolutions[][12] = {
+        {1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0},
+        {2, 9, 11, 5, 7, 3, 1, 1, 1, 1, 1, 1},
+        {1, 12, 9, 33, 65, 3, 2, 1, 1, 1, 1, 1},
+        {1, 32, 32, 33, 34, 3, 1, 1, 1, 1, 1, 1}};
+    const dreambooth_backend *table;
+    struct db_device device;
+    struct db_env env;
+    size_t t, i;
+
+    db_env_init(&env);
+    for (t = 0; (table = tested(t)) != NULL; t++) {
+        open_device(&env, &device, 3, table);
+        for (i = 0; i < DB_COUNT(products); i++)
+            check_gemm_halves(&device, products[i], table->name);
+        for (i = 0; i < DB_COUNT(convolutions); i++)
+            check_conv_halves(&device, convolutions[i], table->name);
+        db_pool_free(device.pool);
+    }
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), 0);
 }
 END_TEST
 
@@ -981,7 +1150,9 @@ int main(void)
     unit_add(suite, "tables_are_complete", tables_are_complete);
     unit_add(suite, "merge_inherits", merge_inherits);
     unit_add(suite, "merge_keeps_users", merge_keeps_users);
+    unit_add(suite, "merge_keeps_features", merge_keeps_features);
     unit_add(suite, "merge_refuses", merge_refuses);
+    unit_add(suite, "bfloat16_weights_are_read", bfloat16_weights_are_read);
     unit_add(suite, "odd_status_is_a_defect", odd_status_is_a_defect);
     return unit_main(suite);
 }
