@@ -84,6 +84,7 @@ void dreambooth_model_free(dreambooth_model *model)
     db_free(env, model->path);
     db_free(env, model->text);
     db_free(env, model);
+    db_return_blocks(env);
     if (--context->models == 0)
         db_context_rest(context);
     db_context_release(context);

@@ -4,20 +4,16 @@
  * front of it, which is what makes live and peak figures and the limit exact
  * whatever allocator the caller has brought.
  */
-#include "base/env.h"
+#include "base/env_int.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT 64
-
-/* Stands right in front of the pointer that the caller sees. */
-struct block {
-    void *start; /* what the allocator gave */
-    size_t size; /* what the caller asked for */
-};
+/* What may be kept beyond the peak of what was in use: with less, nothing is
+ * left of it where the peak is. */
+#define KEPT_ANYWAY ((uint64_t)64 << 20)
 
 void *db_standard_resize(void *user, void *pointer, size_t old_size,
                          size_t new_size)
@@ -38,6 +34,7 @@ void db_env_init(struct db_env *env)
     atomic_init(&env->live_bytes, 0);
     atomic_init(&env->peak_bytes, 0);
     atomic_init(&env->cancelled, 0);
+    atomic_flag_clear(&env->shelf.lock);
 }
 
 int db_fail(struct db_env *env, int status, const char *format, ...)
@@ -115,12 +112,20 @@ int db_check_cancelled(struct db_env *env)
     return db_fail(env, DREAMBOOTH_ECANCELLED, "cancelled by the caller");
 }
 
-/* What a block takes beside what the caller asked for. */
-static const size_t overhead = sizeof(struct block) + ALIGNMENT;
-
-static struct block *block_of(void *pointer)
+static struct db_block *block_of(void *pointer)
 {
-    return (struct block *)pointer - 1;
+    return (struct db_block *)pointer - 1;
+}
+
+/* Makes room below the limit among what is kept; false where it does not do. */
+static bool within_limit(struct db_env *env, uint64_t live)
+{
+    if (env->limit_bytes == 0)
+        return true;
+    if (live > env->limit_bytes)
+        return false;
+    db_shelf_shrink(env, env->limit_bytes - live);
+    return true;
 }
 
 static bool reserve(struct db_env *env, size_t size)
@@ -128,7 +133,7 @@ static bool reserve(struct db_env *env, size_t size)
     uint64_t live = atomic_fetch_add(&env->live_bytes, size) + size;
     uint64_t peak = atomic_load(&env->peak_bytes);
 
-    if (env->limit_bytes != 0 && live > env->limit_bytes) {
+    if (!within_limit(env, live)) {
         atomic_fetch_sub(&env->live_bytes, size);
         db_fail(env, DREAMBOOTH_ELIMIT,
                 "memory limit of %.1f MB reached: %.1f MB in use, %.1f MB more "
@@ -143,32 +148,76 @@ static bool reserve(struct db_env *env, size_t size)
     return true;
 }
 
-void *db_alloc(struct db_env *env, size_t size)
+/* A block of the caller's allocator; what is kept goes back to it where that
+ * would make more than was in use at the peak, or where it has no more. */
+static void *ask_for(struct db_env *env, size_t size)
 {
-    struct block *block;
-    uintptr_t address;
+    uint64_t live = atomic_load(&env->live_bytes);
+    uint64_t peak = atomic_load(&env->peak_bytes);
     void *start;
+
+    db_shelf_shrink(env, peak > live + KEPT_ANYWAY ? peak - live : KEPT_ANYWAY);
+    start = env->resize(env->resize_user, NULL, 0, size + DB_BLOCK_OVERHEAD);
+    if (start == NULL && db_shelf_shrink(env, 0))
+        start =
+            env->resize(env->resize_user, NULL, 0, size + DB_BLOCK_OVERHEAD);
+    return start;
+}
+
+static void *fresh_block(struct db_env *env, size_t size)
+{
+    void *start = ask_for(env, size);
+    struct db_block *block;
+    uintptr_t address;
+
+    if (start == NULL) {
+        db_fail(env, DREAMBOOTH_ENOMEM, "out of memory: %zu bytes wanted",
+                size);
+        return NULL;
+    }
+    address = (uintptr_t)start + DB_BLOCK_OVERHEAD;
+    address -= address % DB_BLOCK_ALIGNMENT;
+    block = (struct db_block *)address - 1;
+    block->start = start;
+    block->size = size;
+    return block;
+}
+
+/* A block of SIZE bytes, or a kept one of MOST at most. */
+static void *allocate(struct db_env *env, size_t size, size_t most)
+{
+    struct db_block *block;
 
     if (size > SIZE_MAX / 2) {
         db_fail(env, DREAMBOOTH_ENOMEM, "a size of %zu bytes is impossible",
                 size);
         return NULL;
     }
-    if (!reserve(env, size))
-        return NULL;
-    start = env->resize(env->resize_user, NULL, 0, size + overhead);
-    if (start == NULL) {
-        atomic_fetch_sub(&env->live_bytes, size);
-        db_fail(env, DREAMBOOTH_ENOMEM, "out of memory: %zu bytes wanted",
-                size);
+    block = db_shelf_take(env, size, most);
+    if (block != NULL)
+        size = block->size;
+    if (!reserve(env, size)) {
+        if (block != NULL)
+            db_block_return(env, block);
         return NULL;
     }
-    address = (uintptr_t)start + overhead;
-    address -= address % ALIGNMENT;
-    block = (struct block *)address - 1;
-    block->start = start;
-    block->size = size;
-    return (void *)address;
+    if (block == NULL)
+        block = fresh_block(env, size);
+    if (block == NULL) {
+        atomic_fetch_sub(&env->live_bytes, size);
+        return NULL;
+    }
+    return block + 1;
+}
+
+void *db_alloc(struct db_env *env, size_t size)
+{
+    return allocate(env, size, size + size / 8);
+}
+
+void *db_alloc_briefly(struct db_env *env, size_t size)
+{
+    return allocate(env, size, SIZE_MAX);
 }
 
 void *db_alloc_zero(struct db_env *env, size_t size)
@@ -204,15 +253,22 @@ void *db_resize(struct db_env *env, void *pointer, size_t size)
     return fresh;
 }
 
+void db_block_return(struct db_env *env, struct db_block *block)
+{
+    env->resize(env->resize_user, block->start, block->size + DB_BLOCK_OVERHEAD,
+                0);
+}
+
 void db_free(struct db_env *env, void *pointer)
 {
-    struct block *block;
+    struct db_block *block;
 
     if (pointer == NULL)
         return;
     block = block_of(pointer);
     atomic_fetch_sub(&env->live_bytes, block->size);
-    env->resize(env->resize_user, block->start, block->size + overhead, 0);
+    if (!db_shelf_put(env, block))
+        db_block_return(env, block);
 }
 
 char *db_copy_bytes(struct db_env *env, const char *bytes, size_t length)

@@ -36,6 +36,19 @@ typedef void *db_resize_function(void *user, void *pointer, size_t old_size,
                                  size_t new_size);
 typedef void db_log_function(void *user, int level, const char *text);
 
+struct db_block;
+
+/* Free blocks that are kept for the next who wants one of their size; the
+ * oldest first. */
+#define DB_SHELF_BLOCKS 128
+struct db_shelf {
+    atomic_flag lock;
+    int users; /* that want blocks to be kept */
+    int count;
+    uint64_t bytes;
+    struct db_block *blocks[DB_SHELF_BLOCKS];
+};
+
 struct db_env {
     db_resize_function *resize;
     void *resize_user;
@@ -43,6 +56,7 @@ struct db_env {
     _Alignas(8) _Atomic uint64_t live_bytes;
     _Alignas(8) _Atomic uint64_t peak_bytes;
     uint64_t limit_bytes; /* 0: none */
+    struct db_shelf shelf;
 
     db_log_function *log;
     void *log_user;
@@ -84,10 +98,20 @@ int db_check_cancelled(struct db_env *env);
  * threads, except that only one thread may be failing at a time.
  */
 void *db_alloc(struct db_env *env, size_t size);
+/* The same, for so short that any kept block will do, however large. */
+void *db_alloc_briefly(struct db_env *env, size_t size);
 void *db_alloc_zero(struct db_env *env, size_t size);
 void *db_alloc_array(struct db_env *env, size_t count, size_t element_size);
 void *db_resize(struct db_env *env, void *pointer, size_t size);
 void db_free(struct db_env *env, void *pointer);
+/*
+ * While anyone wants it, larger blocks that are freed are kept for reuse,
+ * within the limit and, but for a few MB, within what was in use at the peak.
+ * They do not count as live.
+ */
+void db_keep_blocks(struct db_env *env, bool keep);
+/* Gives what is kept back to the system: when a run has ended. */
+void db_return_blocks(struct db_env *env);
 char *db_copy_text(struct db_env *env, const char *text);
 char *db_copy_bytes(struct db_env *env, const char *bytes, size_t length);
 /* printf() into fresh memory. */

@@ -1,20 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread pool. Threads take task numbers from one atomic counter; a
- * generation number, raised once a run, wakes them. They spin for a few
- * microseconds before they sleep, since kernels come in quick succession.
+ * The thread pool. Threads take task numbers from one atomic counter. A run is
+ * open while numbers are left; a worker that comes in time joins it, and one
+ * that comes late finds it closed. So the caller never waits for a thread that
+ * the system has not woken yet, only for those at work.
+ *
+ * Kernels come in quick succession: workers look out for the next run for some
+ * microseconds before they sleep, and a caller who finds none asleep makes no
+ * call to the system.
  */
 #include "base/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #define STACK_BYTES ((size_t)1 << 20)
-#define SPINS 2000 /* loads of a shared word: some microseconds */
 
-/* Bytes of a block worth keeping: malloc() itself keeps what is smaller. */
-#define WORTH_KEEPING ((size_t)32 << 20)
+/* How long a thread looks out before it sleeps: what waking it costs. Longer
+ * would take from a busy neighbour what it gives us. */
+#define LOOK_OUT_NS 50000
+#define LOOKS 32 /* between two looks at the clock */
+
+/* The state of the run at hand, in one word: whether it is open, how many
+ * workers have joined, and above them its number. */
+#define OPEN ((uint64_t)1)
+#define JOINED ((uint64_t)2)
+#define ALL_JOINED ((uint64_t)0xfffffe)
+#define NUMBER ((uint64_t)1 << 24)
 
 struct worker {
     struct db_pool *pool;
@@ -31,18 +45,15 @@ struct db_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_cond_t finished;
-    _Alignas(8) _Atomic uint64_t generation; /* written under the lock */
-    atomic_int busy; /* workers still in this generation */
-    bool stop;
-
-    void *kept; /* scratch memory, for the next who wants some; or NULL */
-    size_t kept_size;
-    bool kept_used;
+    _Alignas(8) _Atomic uint64_t state;
+    atomic_int asleep; /* workers that wait for wake */
+    atomic_bool caller_asleep;
+    atomic_bool stop;
 
     db_task *task;
     void *argument;
     int64_t count;
-    _Alignas(8) _Atomic int64_t next;
+    _Alignas(64) _Atomic int64_t next;
 };
 
 static void run_tasks(struct db_pool *pool, int worker)
@@ -57,23 +68,94 @@ static void run_tasks(struct db_pool *pool, int worker)
     }
 }
 
-/* Sleeps until there is a generation after SEEN; false at the pool's end. */
-static bool wait_for_work(struct db_pool *pool, uint64_t *seen)
+static int64_t clock_ns(void)
 {
-    bool stop;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Tells the processor that this is a loop that waits. */
+static void pause_a_little(void)
+{
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+    __builtin_ia32_pause();
+#elif defined(__GNUC__) && defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+typedef bool condition(struct db_pool *pool, uint64_t seen);
+
+/* Whether it came true while we looked. */
+static bool look_out(struct db_pool *pool, condition *is_met, uint64_t seen)
+{
+    int64_t end = 0;
     int i;
 
-    for (i = 0; i < SPINS; i++)
-        if (atomic_load_explicit(&pool->generation, memory_order_relaxed) !=
-            *seen)
-            break;
+    do {
+        for (i = 0; i < LOOKS; i++) {
+            if (is_met(pool, seen))
+                return true;
+            pause_a_little();
+        }
+        if (end == 0)
+            end = clock_ns() + LOOK_OUT_NS;
+    } while (clock_ns() < end);
+    return false;
+}
+
+static bool has_news(struct db_pool *pool, uint64_t seen)
+{
+    return atomic_load(&pool->state) / NUMBER != seen ||
+           atomic_load(&pool->stop);
+}
+
+static bool is_deserted(struct db_pool *pool, uint64_t unused)
+{
+    (void)unused;
+    return (atomic_load(&pool->state) & ALL_JOINED) == 0;
+}
+
+/* Sleeps until there is a run after SEEN, or the pool's end. */
+static void wait_for_work(struct db_pool *pool, uint64_t seen)
+{
+    if (look_out(pool, has_news, seen))
+        return;
     pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->generation) == *seen)
+    atomic_fetch_add(&pool->asleep, 1);
+    while (!has_news(pool, seen))
         pthread_cond_wait(&pool->wake, &pool->lock);
-    *seen = atomic_load(&pool->generation);
-    stop = pool->stop;
+    atomic_fetch_sub(&pool->asleep, 1);
     pthread_mutex_unlock(&pool->lock);
-    return !stop;
+}
+
+/* Joins the run at hand, if it is open still; *SEEN is its number. */
+static bool join_run(struct db_pool *pool, uint64_t *seen)
+{
+    uint64_t state = atomic_load(&pool->state);
+
+    while ((state & OPEN) != 0)
+        if (atomic_compare_exchange_weak(&pool->state, &state,
+                                         state + JOINED)) {
+            *seen = state / NUMBER;
+            return true;
+        }
+    *seen = state / NUMBER;
+    return false;
+}
+
+/* The last to leave a run that is closed wakes the caller. */
+static void leave_run(struct db_pool *pool)
+{
+    uint64_t left = atomic_fetch_sub(&pool->state, JOINED) - JOINED;
+
+    if ((left & (OPEN | ALL_JOINED)) != 0 || !atomic_load(&pool->caller_asleep))
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->finished);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker_main(void *argument)
@@ -82,37 +164,37 @@ static void *worker_main(void *argument)
     struct db_pool *pool = worker->pool;
     uint64_t seen = 0;
 
-    while (wait_for_work(pool, &seen)) {
-        run_tasks(pool, worker->number);
-        if (atomic_fetch_sub(&pool->busy, 1) == 1) {
-            pthread_mutex_lock(&pool->lock);
-            pthread_cond_signal(&pool->finished);
-            pthread_mutex_unlock(&pool->lock);
+    for (;;) {
+        wait_for_work(pool, seen);
+        if (atomic_load(&pool->stop))
+            return NULL;
+        if (join_run(pool, &seen)) {
+            run_tasks(pool, worker->number);
+            leave_run(pool);
         }
     }
-    return NULL;
 }
 
-/* Begins a generation; the fields of the run are set. */
-static void announce(struct db_pool *pool, bool stop)
+static void wake_sleepers(struct db_pool *pool)
 {
+    if (atomic_load(&pool->asleep) == 0)
+        return;
     pthread_mutex_lock(&pool->lock);
-    pool->stop = stop;
-    atomic_fetch_add(&pool->generation, 1);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void wait_for_workers(struct db_pool *pool)
+/* Lets nobody else join, and waits for those who have. */
+static void end_run(struct db_pool *pool)
 {
-    int i;
-
-    for (i = 0; i < SPINS; i++)
-        if (atomic_load(&pool->busy) == 0)
-            return;
+    atomic_fetch_and(&pool->state, ~OPEN);
+    if (look_out(pool, is_deserted, 0))
+        return;
     pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->busy) != 0)
+    atomic_store(&pool->caller_asleep, true);
+    while (!is_deserted(pool, 0))
         pthread_cond_wait(&pool->finished, &pool->lock);
+    atomic_store(&pool->caller_asleep, false);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -163,6 +245,15 @@ fail_lock:
     return error;
 }
 
+static void free_memory(struct db_pool *pool)
+{
+    struct db_env *env = pool->env;
+
+    db_free(env, pool->workers);
+    db_free(env, pool);
+    db_keep_blocks(env, false);
+}
+
 static struct db_pool *allocate(struct db_env *env, int threads)
 {
     struct db_pool *pool = db_alloc_zero(env, sizeof(*pool));
@@ -171,8 +262,10 @@ static struct db_pool *allocate(struct db_env *env, int threads)
         return NULL;
     pool->env = env;
     pool->threads = threads;
-    atomic_init(&pool->generation, 0);
-    atomic_init(&pool->busy, 0);
+    atomic_init(&pool->state, 0);
+    atomic_init(&pool->asleep, 0);
+    atomic_init(&pool->caller_asleep, false);
+    atomic_init(&pool->stop, false);
     atomic_init(&pool->next, 0);
     pool->workers =
         db_alloc_array(env, (size_t)threads, sizeof(*pool->workers));
@@ -180,6 +273,7 @@ static struct db_pool *allocate(struct db_env *env, int threads)
         db_free(env, pool);
         return NULL;
     }
+    db_keep_blocks(env, true);
     return pool;
 }
 
@@ -197,8 +291,7 @@ int db_pool_new(struct db_env *env, int threads, struct db_pool **out)
         return env->error_status;
     error = init_locks(pool);
     if (error != 0) {
-        db_free(env, pool->workers);
-        db_free(env, pool);
+        free_memory(pool);
         return db_fail_errno(env, error, "cannot make a thread pool");
     }
     error = start_workers(pool);
@@ -223,48 +316,14 @@ void db_pool_free(struct db_pool *pool)
 
     if (pool == NULL)
         return;
-    announce(pool, true);
+    atomic_store(&pool->stop, true);
+    wake_sleepers(pool);
     for (i = 0; i < pool->started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
-    db_free(pool->env, pool->kept);
-    db_free(pool->env, pool->workers);
-    db_free(pool->env, pool);
-}
-
-static void drop_kept(struct db_pool *pool)
-{
-    db_free(pool->env, pool->kept);
-    pool->kept = NULL;
-    pool->kept_size = 0;
-}
-
-void *db_pool_scratch_new(struct db_pool *pool, size_t size)
-{
-    if (pool->kept_used || size < WORTH_KEEPING)
-        return db_alloc(pool->env, size);
-    if (pool->kept_size < size || pool->kept == NULL) {
-        drop_kept(pool);
-        pool->kept = db_alloc(pool->env, size);
-        if (pool->kept == NULL)
-            return NULL;
-        pool->kept_size = size;
-    }
-    pool->kept_used = true;
-    return pool->kept;
-}
-
-void db_pool_scratch_free(struct db_pool *pool, void *scratch)
-{
-    if (scratch == NULL || scratch != pool->kept) {
-        db_free(pool->env, scratch);
-        return;
-    }
-    pool->kept_used = false;
-    if (pool->env->limit_bytes != 0)
-        drop_kept(pool);
+    free_memory(pool);
 }
 
 int db_pool_threads(const struct db_pool *pool)
@@ -285,9 +344,10 @@ void db_pool_run(struct db_pool *pool, int64_t count, db_task *task,
     pool->task = task;
     pool->argument = argument;
     pool->count = count;
-    atomic_store(&pool->next, 0);
-    atomic_store(&pool->busy, pool->started);
-    announce(pool, false);
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_store(&pool->state,
+                 (atomic_load(&pool->state) / NUMBER + 1) * NUMBER + OPEN);
+    wake_sleepers(pool);
     run_tasks(pool, 0);
-    wait_for_workers(pool);
+    end_run(pool);
 }

@@ -61,14 +61,14 @@ static void *host_scratch_new(const dreambooth_kernel_host *host, size_t size)
 {
     const struct db_device *device = host->library;
 
-    return db_pool_scratch_new(device->pool, size);
+    return db_alloc_briefly(device->env, size);
 }
 
 static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
 {
     const struct db_device *device = host->library;
 
-    db_pool_scratch_free(device->pool, scratch);
+    db_free(device->env, scratch);
 }
 
 /* Slots in front of those that read floats only. */

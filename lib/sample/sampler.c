@@ -206,6 +206,7 @@ void db_sampler_free(struct db_sampler *sampler)
     db_schedule_config_release(env, &sampler->config);
     db_options_release(env, &db_sampler_options, &sampler->settings);
     db_free(env, sampler);
+    db_return_blocks(env);
 }
 
 /* Decodes the batch's images one by one, which bounds the memory. */

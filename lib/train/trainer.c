@@ -160,6 +160,7 @@ void db_trainer_free(struct db_trainer *trainer)
     db_free(env, trainer->metrics);
     db_options_release(env, &db_trainer_options, &trainer->settings);
     db_free(env, trainer);
+    db_return_blocks(env);
 }
 
 int db_trainer_add_image(struct db_trainer *trainer,

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/pool.h"
 #include "unit.h"
@@ -227,35 +228,152 @@ START_TEST(too_many_threads_is_an_error)
 }
 END_TEST
 
-/* A large block is kept for the next use, one at a time, and not under a
- * limit. */
-START_TEST(scratch_is_kept)
+static void *counting_resize(void *user, void *pointer, size_t old_size,
+                             size_t size)
 {
-    const size_t large = (size_t)33 << 20;
+    int64_t *bytes = user; /* [in use at the allocator, calls that fail] */
+
+    if (size == 0) {
+        bytes[0] -= (int64_t)old_size;
+        free(pointer);
+        return NULL;
+    }
+    if (bytes[1] > 0) {
+        bytes[1]--;
+        return NULL;
+    }
+    bytes[0] += (int64_t)size;
+    return realloc(pointer, size);
+}
+
+#define LARGE ((size_t)20 << 20)
+
+/* Frees blocks of 1, 2, .. COUNT times LARGE, so that they are kept. */
+static void keep_blocks(struct db_env *env, int count)
+{
+    void *blocks[8];
+    int i;
+
+    for (i = 0; i < count; i++)
+        blocks[i] = db_alloc(env, (size_t)(i + 1) * LARGE);
+    for (i = 0; i < count; i++)
+        db_free(env, blocks[i]);
+}
+
+/* Free blocks are given out again, and count as free. */
+START_TEST(blocks_are_kept)
+{
     struct db_pool *pool = NULL;
+    int64_t bytes[2] = {0};
     struct db_env env;
-    void *first, *second;
     uint64_t empty;
+    void *block;
 
     db_env_init(&env);
+    env.resize = counting_resize;
+    env.resize_user = bytes;
     ck_assert_int_eq(db_pool_new(&env, 1, &pool), DREAMBOOTH_OK);
-    empty = atomic_load(&env.live_bytes);
-    first = db_pool_scratch_new(pool, 100);
-    db_pool_scratch_free(pool, first);
-    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty);
-    first = db_pool_scratch_new(pool, large);
-    second = db_pool_scratch_new(pool, large);
-    ck_assert_ptr_nonnull(first);
-    ck_assert_ptr_nonnull(second);
-    ck_assert_ptr_ne(first, second);
-    db_pool_scratch_free(pool, second);
-    db_pool_scratch_free(pool, first);
-    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty + large);
-    ck_assert_ptr_eq(db_pool_scratch_new(pool, large - 1), first);
-    env.limit_bytes = (uint64_t)1 << 40;
-    db_pool_scratch_free(pool, first);
-    db_pool_scratch_free(pool, NULL);
-    ck_assert_uint_eq(atomic_load(&env.live_bytes), empty);
+    empty = env.live_bytes;
+    keep_blocks(&env, 2);
+    ck_assert_uint_eq(env.live_bytes, empty);
+    ck_assert_int_gt(bytes[0], 3 * LARGE);
+    block = db_alloc(&env, 2 * LARGE - 5);
+    ck_assert_uint_eq(env.live_bytes, empty + 2 * LARGE);
+    ck_assert_int_lt(bytes[0], 3 * LARGE + 10000);
+    db_free(&env, block);
+    db_return_blocks(&env);
+    ck_assert_int_lt(bytes[0], 10000);
+    keep_blocks(&env, 2);
+    db_pool_free(pool);
+    ck_assert_int_eq(bytes[0], 0);
+}
+END_TEST
+
+/* What is kept and used together stays near what was used at the peak, and
+ * within the limit. */
+START_TEST(kept_blocks_make_room)
+{
+    struct db_pool *pool = NULL;
+    int64_t bytes[2] = {0};
+    struct db_env env;
+    void *block;
+
+    db_env_init(&env);
+    env.resize = counting_resize;
+    env.resize_user = bytes;
+    ck_assert_int_eq(db_pool_new(&env, 1, &pool), DREAMBOOTH_OK);
+    keep_blocks(&env, 3);
+    block = db_alloc(&env, 4 * LARGE);
+    ck_assert_int_lt(bytes[0], 4 * LARGE + ((size_t)64 << 20) + 10000);
+    db_free(&env, block);
+    env.limit_bytes = 5 * LARGE + 10000;
+    block = db_alloc(&env, 5 * LARGE);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_int_lt(bytes[0], 5 * LARGE + 20000);
+    ck_assert_ptr_null(db_alloc(&env, LARGE));
+    ck_assert_int_eq(env.error_status, DREAMBOOTH_ELIMIT);
+    db_free(&env, block);
+    db_pool_free(pool);
+    ck_assert_int_eq(bytes[0], 0);
+}
+END_TEST
+
+/* An allocator that has no more gets back what is kept, and is asked again. */
+START_TEST(kept_blocks_go_back_for_want_of_memory)
+{
+    struct db_pool *pool = NULL;
+    int64_t bytes[2] = {0};
+    struct db_env env;
+    void *block;
+
+    db_env_init(&env);
+    env.resize = counting_resize;
+    env.resize_user = bytes;
+    ck_assert_int_eq(db_pool_new(&env, 1, &pool), DREAMBOOTH_OK);
+    keep_blocks(&env, 3);
+    bytes[1] = 1;
+    block = db_alloc(&env, 100);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_int_lt(bytes[0], 10000);
+    bytes[1] = 1;
+    ck_assert_ptr_null(db_alloc(&env, 100));
+    ck_assert_int_eq(env.error_status, DREAMBOOTH_ENOMEM);
+    db_free(&env, block);
+    db_pool_free(pool);
+}
+END_TEST
+
+static void nap_task(void *argument, int64_t index, int worker)
+{
+    struct timespec nap = {0, 50000000};
+
+    (void)argument;
+    (void)index;
+    (void)worker;
+    nanosleep(&nap, NULL);
+}
+
+static double processor_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Neither workers without work nor a caller without workers burn time. */
+START_TEST(waiting_threads_sleep)
+{
+    struct db_pool *pool = NULL;
+    struct db_env env;
+    double begun;
+
+    db_env_init(&env);
+    ck_assert_int_eq(db_pool_new(&env, 4, &pool), DREAMBOOTH_OK);
+    begun = processor_seconds();
+    db_pool_run(pool, 5, nap_task, NULL);
+    nap_task(NULL, 0, 0);
+    ck_assert_double_lt(processor_seconds() - begun, 0.05);
     db_pool_free(pool);
 }
 END_TEST
@@ -271,7 +389,11 @@ int main(void)
              signals_stay_with_the_caller);
     unit_add(suite, "no_threads_is_refused", no_threads_is_refused);
     unit_add(suite, "no_memory_is_an_error", no_memory_is_an_error);
-    unit_add(suite, "scratch_is_kept", scratch_is_kept);
+    unit_add(suite, "blocks_are_kept", blocks_are_kept);
+    unit_add(suite, "kept_blocks_make_room", kept_blocks_make_room);
+    unit_add(suite, "kept_blocks_go_back_for_want_of_memory",
+             kept_blocks_go_back_for_want_of_memory);
+    unit_add(suite, "waiting_threads_sleep", waiting_threads_sleep);
     unit_add(suite, "too_many_threads_is_an_error",
              too_many_threads_is_an_error);
     return unit_main(suite);
