@@ -355,7 +355,8 @@ START_TEST(damaged_schedulers_are_refused)
 }
 END_TEST
 
-/* Allocation number `fail_at` fails. */
+/* Allocation number `fail_at` fails, and the next, which may be its second
+ * try. */
 static long allocations, fail_at;
 
 static void *failing_resize(void *user, void *pointer, size_t old_size,
@@ -367,7 +368,7 @@ static void *failing_resize(void *user, void *pointer, size_t old_size,
         free(pointer);
         return NULL;
     }
-    if (++allocations == fail_at)
+    if (++allocations == fail_at || allocations == fail_at + 1)
         return NULL;
     return realloc(pointer, size);
 }

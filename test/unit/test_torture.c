@@ -7,8 +7,8 @@
  */
 #include "api.h"
 
-/* The caller's allocator. Call number FAIL_AT fails, and all after it too if
- * FAIL_ON. */
+/* The caller's allocator. Call number FAIL_AT fails, and the next, which may be
+ * its second try; all after it too if FAIL_ON. */
 struct heap {
     int64_t calls, fail_at, live, bytes;
     bool fail_on;
@@ -28,8 +28,8 @@ static void *heap_resize(void *user, void *pointer, size_t old_size,
     ck_assert_ptr_null(pointer);
     ck_assert_uint_eq(old_size, 0);
     heap->calls++;
-    if (heap->calls == heap->fail_at ||
-        (heap->fail_on && heap->calls > heap->fail_at))
+    if (heap->fail_at > 0 && heap->calls >= heap->fail_at &&
+        (heap->fail_on || heap->calls <= heap->fail_at + 1))
         return NULL;
     heap->live++;
     heap->bytes += (int64_t)size;
