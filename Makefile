@@ -50,6 +50,7 @@ man_objects := $(call objects,doc/man/*.c)
 man_sources := $(call sources,doc/man/*.in)
 unit_tests := $(unit_objects:.o=)
 test_scripts := $(call sources,test/*/run.sh)
+bench_vocabulary = build/test/bench-vocabulary/vocab.json
 all_objects := $(lib_objects) $(src_objects) $(unit_objects) $(parity_objects) \
     $(bench_objects) $(demo_objects) $(man_objects)
 
@@ -244,12 +245,13 @@ tell = env DREAMBOOTH_CONFIG= BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' C
     SHARED='$(ENABLE_SHARED)' STATIC='$(ENABLE_STATIC)' \
     MANUAL='$(if $(man_pages),yes,no)'
 
-.PHONY: tests check check-unit valgrind sanitize style symbols parity bench demo
+.PHONY: tests check check-unit valgrind sanitize style symbols parity bench \
+    bench-peer demo
 
 # Everything that the tests run, built.
 tests: $(products) $(archive) $(unit_tests) \
     $(if $(parity_objects),build/test/parity-run) \
-    $(if $(bench_objects),build/test/bench-run) \
+    $(if $(bench_objects),build/test/bench-run $(bench_vocabulary)) \
     $(if $(demo_objects),build/doc/demo/draw)
 
 # What the tests can use is installed, where that may be; see install-packages.
@@ -299,8 +301,16 @@ parity: build/test/parity-run
 	@$(if $(DIR),,echo 'parity: say make parity DIR=folder'; exit 2;) \
 	    build/test/parity-run $(if $(BACKEND),--backend $(BACKEND)) $(DIR)
 
-bench: build/test/bench-run
-	@env -u OPENBLAS_CORETYPE build/test/bench-run $(BENCH)
+bench: build/test/bench-run $(bench_vocabulary)
+	@$(tell) env -u OPENBLAS_CORETYPE build/test/bench-run $(BENCH)
+
+# Side by side with PyTorch; see doc/performance.md for what can be said.
+bench-peer: build/test/bench-run $(bench_vocabulary)
+	@$(tell) PYTHONDONTWRITEBYTECODE=1 $(srcdir)/test/bench/peer/compare.py
+
+# The prompts of the benchmarks need one.
+build/test/bench-vocabulary/vocab.json: $(srcdir)/doc/demo/make-vocabulary.sh
+	@$< $(@D)
 
 demo: $(products) build/doc/demo/draw
 	@$(tell) $(srcdir)/doc/demo/demo.sh
@@ -477,6 +487,8 @@ help:
 #: make demo             the main job from end to end on drawn pictures
 #: make parity DIR=...   the reference cases of a folder; BACKEND=simd
 #: make bench            timings
+#: make bench-peer       side by side with PyTorch, which it installs under
+#:                       build/; ROWS="unet-f32 vae-f32" picks some rows
 #: make install          prefix=, DESTDIR= and the other usual variables;
 #:                       EMULATOR= runs what was cross compiled
 #: make html             the manual as HTML; make install-html installs it

@@ -24,6 +24,7 @@
 
 #include "kernel/device.h"
 #include "model/unet.h"
+#include "worker.h"
 
 #define LEAST_RUNS 5
 #define MOST_RUNS 200
@@ -573,6 +574,15 @@ static void print_head(const struct bench *bench)
            "------------------------------------------------");
 }
 
+static int print_machine(void)
+{
+    char blas[256];
+
+    db_blas_describe(blas, sizeof(blas));
+    puts(blas);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     int threads = argc > 1 ? atoi(argv[1]) : (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -580,6 +590,10 @@ int main(int argc, char **argv)
     struct bench bench;
     size_t i;
 
+    if (argc > 1 && strcmp(argv[1], "worker") == 0)
+        return bench_worker(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "machine") == 0)
+        return print_machine();
     open_bench(&bench, threads, argc > 2 ? argv[2] : "blas");
     print_head(&bench);
     run_bare(&bench);
