@@ -78,9 +78,10 @@ void dreambooth_context_free(dreambooth_context *context);
 
 /*
  * Options of a context ("context" in dreambooth_option_info()): "threads",
- * "backend", "precision" and "memory-limit". All but the last are for models
- * made afterwards: ESTATE while there is one. ENOTFOUND for an unknown name,
- * EINVAL for a value out of range.
+ * "backend", "precision", "weights" and "memory-limit". The first three are for
+ * models made afterwards: ESTATE while there is one. "weights" is for models
+ * opened afterwards. ENOTFOUND for an unknown name, EINVAL for a value out of
+ * range.
  */
 int dreambooth_context_set(dreambooth_context *context, const char *name,
                            const char *value);

@@ -14,6 +14,8 @@
 static const char *const precision_names[] = {"exact", "float32", "bfloat16",
                                               NULL};
 
+static const char *const weights_names[] = {"float32", "bfloat16", NULL};
+
 static const struct db_option rows[] = {
     {.name = "threads",
      .type = DB_OPTION_INTEGER,
@@ -38,6 +40,15 @@ static const struct db_option rows[] = {
      .placeholder = "KIND",
      .help = "how exact products of matrices are: exact: no other algorithm; "
              "float32: any as good; bfloat16: rounded factors",
+     .flags = DB_OPTION_ADVANCED},
+    {.name = "weights",
+     .type = DB_OPTION_CHOICE,
+     .offset = FIELD(weights),
+     .default_text = "float32",
+     .choices = weights_names,
+     .placeholder = "KIND",
+     .help = "how weights are kept in memory; bfloat16: half the memory, "
+             "rounded to 8 bits",
      .flags = DB_OPTION_ADVANCED},
     {.name = "memory-limit",
      .type = DB_OPTION_INTEGER,

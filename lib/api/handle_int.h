@@ -17,6 +17,7 @@ struct db_context_settings {
     int64_t threads;
     char *backend;
     int precision; /* enum dreambooth_precision */
+    int weights;   /* 0: float32, 1: bfloat16 */
     int64_t memory_limit;
 };
 

@@ -10,7 +10,7 @@
 
 #include "base/text.h"
 #include "file/atomic.h"
-#include "file/map.h"
+#include "file/reader.h"
 
 /* Deeper values than this are refused when writing. */
 #define MAX_DEPTH 64
@@ -43,13 +43,14 @@ int db_json_parse(struct db_env *env, const char *file, const void *bytes,
 
 int db_json_load(struct db_env *env, const char *path, json_t **out)
 {
-    struct db_map map;
-    int status = db_map_open(env, path, &map);
+    char *bytes;
+    size_t size;
+    int status = db_file_load(env, path, &bytes, &size);
 
     if (status != DREAMBOOTH_OK)
         return status;
-    status = db_json_parse(env, path, map.data, map.size, out);
-    db_map_close(&map);
+    status = db_json_parse(env, path, bytes, size, out);
+    db_free(env, bytes);
     return status;
 }
 

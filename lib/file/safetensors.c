@@ -13,16 +13,17 @@
 
 #include "base/byte_order.h"
 #include "file/json.h"
-#include "file/map.h"
+#include "file/reader.h"
 #include "tensor/convert.h"
 
 #define LENGTH_SIZE 8
+#define PIECE_SIZE 16384
 #define MAX_HEADER 100000000 /* the reference implementation's limit */
 
 struct db_safetensors {
     struct db_env *env;
     char *path;
-    struct db_map map;
+    struct db_reader reader;
     json_t *header; /* owns the names and the metadata */
     size_t count;
     struct db_safetensors_entry *entries;        /* by offset */
@@ -121,9 +122,10 @@ static int read_shape(const struct place *place, const json_t *value,
 }
 
 /* The range of bytes, which must lie in the file and be as long as the shape
- * says. DATA_START is where the header ends. */
+ * says. DATA_SIZE bytes of data follow the header, which ends at DATA_START.
+ */
 static int read_range(const struct place *place, const json_t *value,
-                      const struct db_map *map, uint64_t data_start,
+                      uint64_t data_size, uint64_t data_start,
                       struct db_safetensors_entry *entry)
 {
     const json_t *first = json_array_get(value, 0);
@@ -137,13 +139,12 @@ static int read_range(const struct place *place, const json_t *value,
                        "%s: tensor \"%s\": \"data_offsets\" is missing or no "
                        "pair of integers",
                        place->file, place->tensor);
-    if (begin < 0 || end < begin || (uint64_t)end > map->size - data_start)
+    if (begin < 0 || end < begin || (uint64_t)end > data_size)
         return db_fail(place->env, DREAMBOOTH_EFORMAT,
                        "%s: tensor \"%s\": bytes %" PRId64 " to %" PRId64
                        " lie outside the file's %" PRIu64 " bytes of data; is "
                        "the file complete?",
-                       place->file, place->tensor, begin, end,
-                       (uint64_t)map->size - data_start);
+                       place->file, place->tensor, begin, end, data_size);
     if ((uint64_t)(end - begin) != entry->size)
         return db_fail(place->env, DREAMBOOTH_EFORMAT,
                        "%s: tensor \"%s\": %" PRId64 " bytes at offset %" PRId64
@@ -151,12 +152,11 @@ static int read_range(const struct place *place, const json_t *value,
                        place->file, place->tensor, end - begin, begin,
                        entry->size);
     entry->offset = data_start + (uint64_t)begin;
-    entry->data = map->data + entry->offset;
     return DREAMBOOTH_OK;
 }
 
 static int read_entry(const struct place *place, const json_t *value,
-                      const struct db_map *map, uint64_t data_start,
+                      uint64_t data_size, uint64_t data_start,
                       struct db_safetensors_entry *entry)
 {
     const json_t *dtype = json_object_get(value, "dtype");
@@ -174,7 +174,7 @@ static int read_entry(const struct place *place, const json_t *value,
     if (status == DREAMBOOTH_OK)
         status = read_shape(place, shape, entry);
     if (status == DREAMBOOTH_OK)
-        status = read_range(place, range, map, data_start, entry);
+        status = read_range(place, range, data_size, data_start, entry);
     if (status == DREAMBOOTH_OK && json_object_size(value) != 3)
         status = db_fail(place->env, DREAMBOOTH_EFORMAT,
                          "%s: tensor \"%s\": there is something besides dtype, "
@@ -201,39 +201,69 @@ static int check_metadata(const struct place *place, const json_t *value)
     return DREAMBOOTH_OK;
 }
 
-/* Maps the file and parses the header, whose end goes to *DATA_START. */
-static int read_header(struct db_safetensors *file, uint64_t *data_start)
+/* The header's length, which must fit the file. */
+static int read_length(struct db_safetensors *file, uint64_t *length)
 {
     struct db_env *env = file->env;
-    uint64_t length;
-    int status = db_map_open(env, file->path, &file->map);
+    uint64_t size = file->reader.size;
+    int error;
 
-    if (status != DREAMBOOTH_OK)
-        return status;
-    if (file->map.size < LENGTH_SIZE)
+    if (size < LENGTH_SIZE)
         return db_fail(env, DREAMBOOTH_EFORMAT,
-                       "%s: %zu bytes are too few for a safetensors file",
-                       file->path, file->map.size);
-    memcpy(&length, file->map.data, LENGTH_SIZE);
-    db_swap_little(&length, sizeof(length), 1);
-    if (length > MAX_HEADER || length > file->map.size - LENGTH_SIZE)
+                       "%s: %" PRIu64
+                       " bytes are too few for a safetensors file",
+                       file->path, size);
+    error = db_reader_get(&file->reader, 0, LENGTH_SIZE, length);
+    if (error != 0)
+        return db_reader_fail(env, error, file->path);
+    db_swap_little(length, sizeof(*length), 1);
+    if (*length > MAX_HEADER || *length > size - LENGTH_SIZE)
         return db_fail(env, DREAMBOOTH_EFORMAT,
-                       "%s: a header of %" PRIu64 " bytes in a file of %zu: "
-                       "no safetensors file, or an incomplete one",
-                       file->path, length, file->map.size);
-    if (length == 0 || file->map.data[LENGTH_SIZE] != '{')
+                       "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64
+                       ": no safetensors file, or an incomplete one",
+                       file->path, *length, size);
+    return DREAMBOOTH_OK;
+}
+
+/* Parses the LENGTH bytes of the header that are in TEXT. */
+static int parse_header(struct db_safetensors *file, const char *text,
+                        size_t length)
+{
+    struct db_env *env = file->env;
+    int status;
+
+    if (length == 0 || text[0] != '{')
         return db_fail(env, DREAMBOOTH_EFORMAT,
                        "%s: no safetensors file: the header at offset 8 does "
                        "not begin with {",
                        file->path);
-    status = db_json_parse(env, file->path, file->map.data + LENGTH_SIZE,
-                           (size_t)length, &file->header);
+    status = db_json_parse(env, file->path, text, length, &file->header);
+    return status == DREAMBOOTH_EFORMAT
+               ? db_fail_prefix(env, status, "safetensors header")
+               : status;
+}
+
+/* Opens the file and parses the header, whose end goes to *DATA_START. */
+static int read_header(struct db_safetensors *file, uint64_t *data_start)
+{
+    struct db_env *env = file->env;
+    uint64_t length = 0;
+    char *text;
+    int error, status = db_reader_open(env, file->path, &file->reader);
+
+    if (status == DREAMBOOTH_OK)
+        status = read_length(file, &length);
     if (status != DREAMBOOTH_OK)
-        return status == DREAMBOOTH_EFORMAT
-                   ? db_fail_prefix(env, status, "safetensors header")
-                   : status;
+        return status;
+    text = db_alloc(env, (size_t)length);
+    if (text == NULL)
+        return env->error_status;
+    error = db_reader_get(&file->reader, LENGTH_SIZE, (size_t)length, text);
+    status = error != 0 ? db_reader_fail(env, error, file->path)
+                        : parse_header(file, text, (size_t)length);
+    db_free(env, text);
     *data_start = LENGTH_SIZE + length;
-    return DREAMBOOTH_OK;
+    return status;
 }
 
 static int read_entries(struct db_safetensors *file, uint64_t data_start)
@@ -254,8 +284,9 @@ static int read_entries(struct db_safetensors *file, uint64_t data_start)
             status = check_metadata(&place, value);
         } else {
             memset(&file->entries[file->count], 0, sizeof(*file->entries));
-            status = read_entry(&place, value, &file->map, data_start,
-                                &file->entries[file->count]);
+            file->entries[file->count].owner = file;
+            status = read_entry(&place, value, file->reader.size - data_start,
+                                data_start, &file->entries[file->count]);
             file->count++;
         }
         if (status != DREAMBOOTH_OK)
@@ -294,12 +325,11 @@ static int check_cover(const struct db_safetensors *file, uint64_t data_start)
                 position);
         position += entry->size;
     }
-    if (position != file->map.size)
+    if (position != file->reader.size)
         return db_fail(file->env, DREAMBOOTH_EFORMAT,
                        "%s: %" PRIu64 " bytes from offset %" PRIu64
                        " on belong to no tensor",
-                       file->path, (uint64_t)file->map.size - position,
-                       position);
+                       file->path, file->reader.size - position, position);
     return DREAMBOOTH_OK;
 }
 
@@ -334,6 +364,7 @@ int db_safetensors_open(struct db_env *env, const char *path,
     if (file == NULL)
         return env->error_status;
     file->env = env;
+    file->reader.descriptor = -1;
     file->path = db_copy_text(env, path);
     if (file->path == NULL) {
         status = env->error_status;
@@ -366,7 +397,7 @@ void db_safetensors_free(struct db_safetensors *file)
     db_free(file->env, file->by_name);
     db_free(file->env, file->entries);
     json_decref(file->header);
-    db_map_close(&file->map);
+    db_reader_close(&file->reader);
     db_free(file->env, file->path);
     db_free(file->env, file);
 }
@@ -409,17 +440,71 @@ const char *db_safetensors_metadata(const struct db_safetensors *file,
     return json_string_value(json_object_get(metadata, key));
 }
 
+int db_safetensors_get(const struct db_safetensors_entry *entry,
+                       uint64_t offset, size_t size, void *out)
+{
+    return db_reader_get(&entry->owner->reader, entry->offset + offset, size,
+                         out);
+}
+
+int db_safetensors_fail(struct db_env *env,
+                        const struct db_safetensors_entry *entry,
+                        int error_number)
+{
+    char what[512];
+
+    snprintf(what, sizeof(what), "%s: tensor \"%s\"", entry->file, entry->name);
+    return db_reader_fail(env, error_number, what);
+}
+
+int db_safetensors_read(struct db_env *env,
+                        const struct db_safetensors_entry *entry,
+                        uint64_t offset, size_t size, void *out)
+{
+    int error = db_safetensors_get(entry, offset, size, out);
+
+    return error == 0 ? DREAMBOOTH_OK : db_safetensors_fail(env, entry, error);
+}
+
+/* Elements of 16 or 64 bits, piece by piece. */
+static int read_converted(struct db_env *env,
+                          const struct db_safetensors_entry *entry, float *out)
+{
+    unsigned char piece[PIECE_SIZE];
+    const size_t width = db_dtype_size(entry->dtype);
+    const int64_t most = (int64_t)(sizeof(piece) / width);
+    int64_t done, count;
+    int status = DREAMBOOTH_OK;
+
+    for (done = 0; done < entry->count && status == DREAMBOOTH_OK;
+         done += count) {
+        count = entry->count - done < most ? entry->count - done : most;
+        status = db_safetensors_read(env, entry, (uint64_t)done * width,
+                                     (size_t)count * width, piece);
+        if (status == DREAMBOOTH_OK)
+            db_convert_to_f32(entry->dtype, piece, count, out + done);
+    }
+    return status;
+}
+
 int db_safetensors_read_f32(struct db_env *env,
                             const struct db_safetensors_entry *entry,
                             float *out)
 {
-    if (!db_convert_to_f32(entry->dtype, entry->data, entry->count, out))
+    int status;
+
+    if (!db_dtype_is_float(entry->dtype))
         return db_fail(env, DREAMBOOTH_EFORMAT,
                        "%s: tensor \"%s\" at offset %" PRIu64
                        " is %s; floats are expected",
                        entry->file, entry->name, entry->offset,
                        db_dtype_name(entry->dtype));
-    return DREAMBOOTH_OK;
+    if (entry->dtype != DB_F32)
+        return read_converted(env, entry, out);
+    status = db_safetensors_read(env, entry, 0, (size_t)entry->size, out);
+    if (status == DREAMBOOTH_OK)
+        db_swap_little(out, sizeof(*out), (size_t)entry->count);
+    return status;
 }
 
 void db_safetensors_shape_text(const struct db_safetensors_entry *entry,

@@ -3,11 +3,11 @@
  * The safetensors format: an 8-byte little-endian header length, a JSON header
  * that names each tensor's dtype, shape and bytes, and the bytes.
  *
- * A file is mapped and wholly checked when it is opened, by the rules of the
+ * The header is wholly checked when a file is opened, by the rules of the
  * reference implementation (the tensors cover the data without a hole or an
- * overlap, sizes agree with shapes, no name twice), so that whoever holds an
- * entry may read its data without another thought. Data need not be aligned,
- * and are little-endian: read them with db_safetensors_read_f32().
+ * overlap, sizes agree with shapes, no name twice). Data are read when they are
+ * asked for, which fails where the file has changed since. They are
+ * little-endian.
  */
 #ifndef DB_FILE_SAFETENSORS_H
 #define DB_FILE_SAFETENSORS_H
@@ -28,7 +28,7 @@ struct db_safetensors_entry {
     int64_t count;   /* elements */
     uint64_t size;   /* bytes */
     uint64_t offset; /* from the start of the file */
-    const void *data;
+    const struct db_safetensors *owner;
 };
 
 /*
@@ -50,6 +50,18 @@ const struct db_safetensors_entry *db_safetensors_find(
 const char *db_safetensors_metadata(const struct db_safetensors *file,
                                     const char *key);
 
+/* SIZE of the entry's bytes, from its byte OFFSET on, to OUT. EIO, naming file
+ * and tensor, when they cannot be read or the file has changed. */
+int db_safetensors_read(struct db_env *env,
+                        const struct db_safetensors_entry *entry,
+                        uint64_t offset, size_t size, void *out);
+/* The same for any thread: 0, or a number for db_safetensors_fail(), which sets
+ * the error. */
+int db_safetensors_get(const struct db_safetensors_entry *entry,
+                       uint64_t offset, size_t size, void *out);
+int db_safetensors_fail(struct db_env *env,
+                        const struct db_safetensors_entry *entry,
+                        int error_number);
 /* Writes the entry's COUNT elements to OUT as 32-bit floats. EFORMAT, naming
  * the tensor, when it holds integers. */
 int db_safetensors_read_f32(struct db_env *env,

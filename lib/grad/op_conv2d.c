@@ -33,13 +33,14 @@ static int conv2d_backward(struct db_tape *tape, struct db_op *op,
     int status;
 
     a.dy = db_tensor_f32(dy);
-    a.weight = db_tensor_f32(op->params[0]->data);
+    a.weight = db_param_f32(op->params[0]);
     status = params_backward(tape, op, dy, &a);
     if (status != DREAMBOOTH_OK || op->inputs[0] == NULL)
         return status;
     dx = db_op_tensor(tape, &shape);
     if (dx == NULL)
         return tape->status;
+    a.weight_bf16 = db_param_bf16(op->params[0]);
     a.dx = db_tensor_f32(dx);
     return db_slot_finish(tape, op->inputs[0], dx,
                           db_run(tape->device, conv2d_backward_data, &a));
@@ -86,7 +87,7 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
     struct db_op *op;
     dreambooth_conv2d sizes, a;
 
-    if (!db_op_ready(tape, &x, 1))
+    if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
         return NULL;
     if (!measure(&sizes, &x->data->shape, weight, bias, form))
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
@@ -95,7 +96,8 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {
         a.x = db_tensor_f32(x->data);
-        a.weight = db_tensor_f32(weight->data);
+        a.weight = db_param_f32(weight);
+        a.weight_bf16 = db_param_bf16(weight);
         a.bias = bias == NULL ? NULL : db_tensor_f32(bias->data);
         a.y = db_tensor_f32(y);
         db_tape_fail(tape, db_run(tape->device, conv2d_forward, &a));

@@ -57,7 +57,8 @@ static int input_backward(struct db_tape *tape, struct db_slot *slot,
                          .k = db_shape_columns(&shape),
                          .alpha = 1.0f,
                          .a = db_tensor_f32(dy),
-                         .b = db_tensor_f32(weight->data)};
+                         .b = db_param_f32(weight),
+                         .b_bf16 = db_param_bf16(weight)};
 
     if (slot == NULL)
         return DREAMBOOTH_OK;
@@ -95,7 +96,7 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
     struct db_op *op;
     dreambooth_gemm product = {.batch = 1, .transpose_b = 1, .alpha = 1.0f};
 
-    if (!db_op_ready(tape, &x, 1))
+    if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
         return NULL;
     shape = x->data->shape;
     product.n = weight->data->shape.size[0];
@@ -109,7 +110,8 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {
         product.a = db_tensor_f32(x->data);
-        product.b = db_tensor_f32(weight->data);
+        product.b = db_param_f32(weight);
+        product.b_bf16 = db_param_bf16(weight);
         product.c = db_tensor_f32(y);
         product.lda = product.ldb = product.k;
         product.ldc = product.n;

@@ -133,11 +133,6 @@ void db_drop(struct db_var *var)
     db_free(var->env, var);
 }
 
-bool db_param_wanted(const struct db_param *param)
-{
-    return param != NULL && param->trainable;
-}
-
 static bool any_trains(struct db_param *const *params)
 {
     int i;
@@ -293,21 +288,6 @@ int db_slot_finish(struct db_tape *tape, struct db_slot *slot,
         return db_slot_add(tape, slot, gradient);
     db_tensor_release(gradient);
     return status;
-}
-
-float *db_param_gradient(struct db_tape *tape, struct db_param *param)
-{
-    int status;
-
-    if (param->gradient == NULL) {
-        status = db_tensor_new_zero(tape->env, DB_F32, &param->data->shape,
-                                    &param->gradient);
-        if (status != DREAMBOOTH_OK) {
-            db_tape_fail(tape, status);
-            return NULL;
-        }
-    }
-    return db_tensor_f32(param->gradient);
 }
 
 struct db_tensor *db_op_tensor(struct db_tape *tape,

@@ -39,19 +39,33 @@ struct db_var {
 };
 
 /*
- * A trainable array. Convolution weights are kept as [out, height, width, in];
- * the files have [out, in, height, width].
+ * What a trainable array is to its layer. Convolution weights are kept as [out,
+ * height, width, in]; the files have [out, in, height, width]. Only the weights
+ * of products, MATRIX and CONV, may be BF16, and be read when they are needed.
  */
-enum db_layout { DB_LAYOUT_PLAIN, DB_LAYOUT_CONV };
+enum db_layout { DB_LAYOUT_PLAIN, DB_LAYOUT_MATRIX, DB_LAYOUT_CONV };
+
+struct db_param;
+
+/* Gives PARAM its data; POOL may be NULL. */
+typedef int db_param_load(struct db_param *param, struct db_pool *pool);
 
 struct db_param {
+    struct db_env *env;
     char *name;            /* as in the file, such as "conv_in.weight" */
     struct db_shape shape; /* as in the file */
     enum db_layout layout;
     bool trainable;
-    struct db_tensor *data;     /* F32, in the layout above */
+    enum db_dtype dtype;        /* that data have, F32 or BF16 */
+    struct db_tensor *data;     /* in the layout above; NULL: not there yet */
     struct db_tensor *gradient; /* NULL until a backward pass; adds up */
+    db_param_load *load;        /* NULL: data are there, or are never read */
+    const void *origin;         /* for load() */
 };
+
+/* Makes sure that PARAM has data. Operations do so for their MATRIX and CONV.
+ * POOL may be NULL. */
+int db_param_need(struct db_param *param, struct db_pool *pool);
 
 struct db_op;
 

@@ -82,6 +82,13 @@ int db_slot_add(struct db_tape *tape, struct db_slot *slot,
  * to SLOT if STATUS, that of its kernel, is OK. */
 int db_slot_finish(struct db_tape *tape, struct db_slot *slot,
                    struct db_tensor *gradient, int status);
+/* Makes sure that PARAM has data; else the tape fails and the inputs are
+ * dropped. */
+bool db_op_needs(struct db_tape *tape, struct db_param *param,
+                 struct db_var *const *inputs, int count);
+/* The data of PARAM, as its type has them; NULL as the other. */
+const float *db_param_f32(const struct db_param *param);
+const uint16_t *db_param_bf16(const struct db_param *param);
 /* The gradient of PARAM, made of zeros on first use; NULL on failure. */
 float *db_param_gradient(struct db_tape *tape, struct db_param *param);
 bool db_param_wanted(const struct db_param *param);

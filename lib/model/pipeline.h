@@ -44,19 +44,24 @@ struct db_pipeline {
     char *model_index;      /* JSON texts, as they will be saved */
     char *configs[DB_PARTS];
     struct db_part_facts facts[DB_PARTS];
+    enum db_dtype weights;           /* that weights of products are kept as */
     struct db_pipeline_fact *record; /* of dreambooth.json, sorted by key */
     size_t record_count;
 };
 
 /*
- * Reads the pipeline in FOLDER: model_index.json, the parts with their weights
+ * Opens the pipeline in FOLDER: model_index.json, the parts with their weights
  * (safetensors; those of variant "fp16" where there are no others), the
  * tokenizer, the scheduler's configuration and, where it exists,
- * dreambooth.json. ENOTFOUND, EIO; EFORMAT and EUNSUPPORTED naming the file and
- * what is wrong with it.
+ * dreambooth.json. Weights of products are read when they are needed.
+ * ENOTFOUND, EIO; EFORMAT and EUNSUPPORTED naming the file and what is wrong
+ * with it.
  */
 int db_pipeline_open(struct db_env *env, const char *folder,
                      struct db_pipeline **out);
+/* The same, with the weights of products kept as WEIGHTS, F32 or BF16. */
+int db_pipeline_open_as(struct db_env *env, const char *folder,
+                        enum db_dtype weights, struct db_pipeline **out);
 /* The same for a folder whose tokenizer lacks vocab.json and merges.txt: they
  * are taken from VOCABULARY_FOLDER. */
 int db_pipeline_open_vocabulary(struct db_env *env, const char *folder,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a pipeline folder. Weights are read from mapped files into tensors of
- * our own; describing goes the same way and leaves that last step out.
+ * Opening a pipeline folder. Files are checked, and stay open for weights to be
+ * read from them when they are needed; describing goes the same way and leaves
+ * that last step out.
  */
 #include "model/pipeline_int.h"
 
@@ -64,23 +65,30 @@ static const char *find_prefix(const struct db_weights *weights)
     return "";
 }
 
-/* A part whose configuration is read and whose weights are open. */
+/* A part whose configuration is read and whose weights are open. They become
+ * the part's where they are to be read. */
 static int build_and_load(struct db_pipeline *pipeline, enum db_part part,
                           const char *file, const json_t *config,
-                          struct db_weights *weights, bool load)
+                          struct db_weights **weights, bool load)
 {
+    struct db_params *params;
     int status = db_pipeline_build_part(pipeline, part, file, config,
-                                        find_prefix(weights));
+                                        find_prefix(*weights));
 
     if (status != DREAMBOOTH_OK)
         return status;
-    measure(weights, &pipeline->facts[part]);
+    measure(*weights, &pipeline->facts[part]);
     /* CLIPTextModel has none; files of CLIPTextModelWithProjection do. */
     if (part == DB_TEXT_ENCODER)
-        db_weights_take(weights, "text_projection.weight");
+        db_weights_take(*weights, "text_projection.weight");
+    params = db_pipeline_params(pipeline, part);
     if (!load)
-        return db_params_check(db_pipeline_params(pipeline, part), weights);
-    return db_params_load(db_pipeline_params(pipeline, part), weights);
+        return db_params_check(params, *weights);
+    db_params_set_weights(params, pipeline->weights);
+    status = db_params_open(params, *weights);
+    if (status == DREAMBOOTH_OK)
+        *weights = NULL;
+    return status;
 }
 
 static int open_part(struct db_pipeline *pipeline, enum db_part part, bool load)
@@ -101,7 +109,7 @@ static int open_part(struct db_pipeline *pipeline, enum db_part part, bool load)
     if (status == DREAMBOOTH_OK)
         status = open_weights(env, folder, part, &weights);
     if (status == DREAMBOOTH_OK)
-        status = build_and_load(pipeline, part, file, config, weights, load);
+        status = build_and_load(pipeline, part, file, config, &weights, load);
     db_weights_free(weights);
     json_decref(config);
     db_free(env, file);
@@ -111,7 +119,7 @@ static int open_part(struct db_pipeline *pipeline, enum db_part part, bool load)
 
 static int open_pipeline(struct db_env *env, const char *folder,
                          const char *vocabulary_folder, bool load,
-                         struct db_pipeline **out)
+                         enum db_dtype weights, struct db_pipeline **out)
 {
     struct db_pipeline *pipeline;
     int status = db_pipeline_new(env, folder, &pipeline);
@@ -119,6 +127,7 @@ static int open_pipeline(struct db_env *env, const char *folder,
 
     if (status != DREAMBOOTH_OK)
         return status;
+    pipeline->weights = weights;
     status = db_pipeline_read_index(pipeline, folder);
     for (part = 0; part < DB_PARTS && status == DREAMBOOTH_OK; part++)
         status = open_part(pipeline, (enum db_part)part, load);
@@ -139,18 +148,24 @@ static int open_pipeline(struct db_env *env, const char *folder,
 int db_pipeline_open(struct db_env *env, const char *folder,
                      struct db_pipeline **out)
 {
-    return open_pipeline(env, folder, NULL, true, out);
+    return open_pipeline(env, folder, NULL, true, DB_F32, out);
+}
+
+int db_pipeline_open_as(struct db_env *env, const char *folder,
+                        enum db_dtype weights, struct db_pipeline **out)
+{
+    return open_pipeline(env, folder, NULL, true, weights, out);
 }
 
 int db_pipeline_open_vocabulary(struct db_env *env, const char *folder,
                                 const char *vocabulary_folder,
                                 struct db_pipeline **out)
 {
-    return open_pipeline(env, folder, vocabulary_folder, true, out);
+    return open_pipeline(env, folder, vocabulary_folder, true, DB_F32, out);
 }
 
 int db_pipeline_describe(struct db_env *env, const char *folder,
                          struct db_pipeline **out)
 {
-    return open_pipeline(env, folder, NULL, false, out);
+    return open_pipeline(env, folder, NULL, false, DB_F32, out);
 }

@@ -9,7 +9,7 @@
 
 #include "file/folder.h"
 #include "file/json.h"
-#include "file/map.h"
+#include "file/reader.h"
 
 /* Where the small files may be, in this order. */
 struct places {
@@ -63,11 +63,18 @@ static int make_config(const struct db_pipeline *pipeline, char **out)
     return *out != NULL ? DREAMBOOTH_OK : pipeline->env->error_status;
 }
 
-static int map_file(struct db_env *env, const char *folder, const char *name,
-                    struct db_map *map)
+struct text {
+    char *bytes;
+    size_t size;
+};
+
+static int load_file(struct db_env *env, const char *folder, const char *name,
+                     struct text *text)
 {
     char *path = db_path_join(env, folder, name);
-    int status = path != NULL ? db_map_open(env, path, map) : env->error_status;
+    int status = path != NULL
+                     ? db_file_load(env, path, &text->bytes, &text->size)
+                     : env->error_status;
 
     db_free(env, path);
     return status;
@@ -76,7 +83,7 @@ static int map_file(struct db_env *env, const char *folder, const char *name,
 static int open_at(struct db_pipeline *pipeline, const struct places *places)
 {
     struct db_env *env = pipeline->env;
-    struct db_map vocab = {NULL, 0}, merges = {NULL, 0};
+    struct text vocab = {NULL, 0}, merges = {NULL, 0};
     char *config = NULL, *special = NULL;
     int status = read_small(env, places, "tokenizer_config.json", &config);
 
@@ -85,16 +92,15 @@ static int open_at(struct db_pipeline *pipeline, const struct places *places)
     if (status == DREAMBOOTH_OK)
         status = read_small(env, places, "special_tokens_map.json", &special);
     if (status == DREAMBOOTH_OK)
-        status = map_file(env, places->vocabulary, "vocab.json", &vocab);
+        status = load_file(env, places->vocabulary, "vocab.json", &vocab);
     if (status == DREAMBOOTH_OK)
-        status = map_file(env, places->vocabulary, "merges.txt", &merges);
+        status = load_file(env, places->vocabulary, "merges.txt", &merges);
     if (status == DREAMBOOTH_OK)
-        status =
-            db_tokenizer_open_memory(env, (const char *)vocab.data, vocab.size,
-                                     (const char *)merges.data, merges.size,
-                                     config, special, &pipeline->tokenizer);
-    db_map_close(&merges);
-    db_map_close(&vocab);
+        status = db_tokenizer_open_memory(env, vocab.bytes, vocab.size,
+                                          merges.bytes, merges.size, config,
+                                          special, &pipeline->tokenizer);
+    db_free(env, merges.bytes);
+    db_free(env, vocab.bytes);
     db_free(env, special);
     db_free(env, config);
     return status;

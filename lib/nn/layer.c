@@ -38,7 +38,7 @@ static void build_linear(struct db_linear_layer *layer,
     struct db_shape shape = db_shape2(outputs, inputs);
 
     layer->weight = db_params_add(params, module, "weight", &shape,
-                                  DB_LAYOUT_PLAIN, weight);
+                                  DB_LAYOUT_MATRIX, weight);
     layer->bias = NULL;
     if (bias != NULL)
         layer->bias = add_vector(params, module, "bias", outputs, *bias);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tensor/convert.h"
 
 void db_params_init(struct db_params *params, struct db_env *env)
 {
@@ -36,6 +37,7 @@ void db_params_free(struct db_params *params)
     db_free(env, params->items);
     db_free(env, params->origins);
     db_free(env, params->blocks);
+    db_weights_free(params->weights);
     db_params_init(params, env);
 }
 
@@ -159,6 +161,7 @@ struct db_param *db_params_add(struct db_params *params, const char *module,
         params->status = params->env->error_status;
         return NULL;
     }
+    param->env = params->env;
     param->shape = *shape;
     param->layout = layout;
     params->items[params->count] = param;
@@ -216,6 +219,15 @@ uint64_t db_params_bytes(const struct db_params *params)
     return total;
 }
 
+void db_params_set_weights(struct db_params *params, enum db_dtype dtype)
+{
+    size_t i;
+
+    for (i = 0; i < params->count; i++)
+        if (params->items[i]->layout != DB_LAYOUT_PLAIN)
+            params->items[i]->dtype = dtype;
+}
+
 void db_params_set_trainable(struct db_params *params, bool trainable)
 {
     size_t i;
@@ -246,7 +258,7 @@ void db_params_free_gradients(struct db_params *params)
     }
 }
 
-int db_param_allocate(struct db_env *env, struct db_param *param)
+int db_param_allocate(struct db_param *param)
 {
     struct db_shape shape = param->shape;
 
@@ -255,7 +267,7 @@ int db_param_allocate(struct db_env *env, struct db_param *param)
     if (param->layout == DB_LAYOUT_CONV)
         shape = db_shape4(param->shape.size[0], param->shape.size[2],
                           param->shape.size[3], param->shape.size[1]);
-    return db_tensor_new(env, DB_F32, &shape, &param->data);
+    return db_tensor_new(param->env, param->dtype, &shape, &param->data);
 }
 
 /* FNV-1a (Fowler, Noll, Vo), 64 bits, over PART, '/' and NAME. */
@@ -298,6 +310,29 @@ static void fill(float *values, int64_t count, struct db_init init,
         }
 }
 
+/* First values of PARAM, drawn as floats whatever it keeps. */
+static int randomize(struct db_param *param, struct db_init init,
+                     struct db_random *random)
+{
+    int64_t count = db_shape_count(&param->shape);
+    float *floats;
+    int status = db_param_allocate(param);
+
+    if (status != DREAMBOOTH_OK)
+        return status;
+    if (param->dtype == DB_F32) {
+        fill(db_tensor_f32(param->data), count, init, random);
+        return DREAMBOOTH_OK;
+    }
+    floats = db_alloc_array(param->env, (size_t)count, sizeof(*floats));
+    if (floats == NULL)
+        return param->env->error_status;
+    fill(floats, count, init, random);
+    db_bf16_from_floats(floats, count, param->data->data);
+    db_free(param->env, floats);
+    return DREAMBOOTH_OK;
+}
+
 int db_params_randomize(struct db_params *params, const char *part,
                         uint64_t seed)
 {
@@ -306,15 +341,14 @@ int db_params_randomize(struct db_params *params, const char *part,
     for (i = 0; i < params->count; i++) {
         struct db_param *param = params->items[i];
         uint64_t hash = name_hash(part, param->name);
-        int status = db_param_allocate(params->env, param);
         struct db_random random;
+        int status;
 
-        if (status != DREAMBOOTH_OK)
-            return status;
         db_random_init(&random, seed, DB_RANDOM_INIT, hash >> 32,
                        (uint32_t)hash);
-        fill(db_tensor_f32(param->data), db_shape_count(&param->shape),
-             params->origins[i].init, &random);
+        status = randomize(param, params->origins[i].init, &random);
+        if (status != DREAMBOOTH_OK)
+            return status;
     }
     return DREAMBOOTH_OK;
 }

@@ -6,7 +6,8 @@
  * training walk over the set and need not know the model.
  *
  * Building allocates no data. A model has its data after db_params_load() or
- * db_params_randomize(), and can be measured before.
+ * db_params_randomize(), and can be measured before. After db_params_open() the
+ * weights of its layers are read when they are needed.
  */
 #ifndef DB_NN_PARAM_H
 #define DB_NN_PARAM_H
@@ -43,6 +44,8 @@ struct db_params {
     struct db_param **items;         /* in the order of registration */
     struct db_param_origin *origins; /* of the same index */
     size_t count, capacity;
+    struct db_weights
+        *weights;  /* that parameters are still read from, or NULL */
     void **blocks; /* memory that lives as long as the parameters */
     size_t block_count, block_capacity;
 };
@@ -73,6 +76,10 @@ int64_t db_params_elements(const struct db_params *params);
 /* Bytes of the data and gradients that exist. */
 uint64_t db_params_bytes(const struct db_params *params);
 
+/* Weights of products are to be kept as DTYPE, F32 (which they are) or BF16.
+ * Before they have data. */
+void db_params_set_weights(struct db_params *params, enum db_dtype dtype);
+
 void db_params_set_trainable(struct db_params *params, bool trainable);
 /* Sets existing gradients to zero, or frees them. */
 void db_params_zero_gradients(struct db_params *params);
@@ -91,8 +98,20 @@ int db_params_randomize(struct db_params *params, const char *part,
  * floats. EFORMAT naming file, tensor and shapes.
  */
 int db_params_check(const struct db_params *params, struct db_weights *weights);
-/* The same, and reads them (any float type) as 32-bit floats. */
+/* The same, and reads them (any float type). */
 int db_params_load(struct db_params *params, struct db_weights *weights);
+/*
+ * The same, but weights of products are read when they are first needed, from
+ * the files as they are open now. WEIGHTS become the set's if all is well. A
+ * file that has changed by then is EIO.
+ */
+int db_params_open(struct db_params *params, struct db_weights *weights);
+/* Reads what is not there yet. POOL may be NULL. */
+int db_params_need(struct db_params *params, struct db_pool *pool);
+/* Frees the data of one. */
+void db_param_forget(struct db_param *param);
+/* Frees what can be read again. */
+void db_params_forget(struct db_params *params);
 
 /* Fills one item for each parameter, which writes it in the layout of the file
  * and as DTYPE (F32, F16 or BF16). ITEMS have room for params->count. */

@@ -2,30 +2,27 @@
 /*
  * Parameters from and to files. The files have convolution weights as [out, in,
  * height, width], we as [out, height, width, in]: both ways go one output
- * channel at a time, so that no second copy of a model ever exists.
+ * channel at a time, so that no second copy of a model ever exists. Reading is
+ * in param_load.c.
  */
 #include "nn/param_int.h"
 
 #include "tensor/convert.h"
 
-/* One output channel of a convolution: INPUTS x PIXELS in the file. */
-struct filter {
-    int64_t inputs, pixels;
-};
+#define ROW 16384 /* elements that are put at once */
 
-static struct filter filter_of(const struct db_param *param)
+struct db_filter db_filter_of(const struct db_param *param)
 {
-    struct filter filter = {param->shape.size[1],
-                            param->shape.size[2] * param->shape.size[3]};
+    struct db_filter filter = {param->shape.size[1],
+                               param->shape.size[2] * param->shape.size[3]};
 
     return filter;
 }
 
-/* Are the bytes in the same order here and in the file? */
-static bool same_order(const struct db_param *param)
+bool db_param_same_order(const struct db_param *param)
 {
-    return param->layout == DB_LAYOUT_PLAIN || filter_of(param).pixels == 1 ||
-           filter_of(param).inputs == 1;
+    return param->layout != DB_LAYOUT_CONV || db_filter_of(param).pixels == 1 ||
+           db_filter_of(param).inputs == 1;
 }
 
 static bool shape_fits(const struct db_param *param,
@@ -60,7 +57,7 @@ static int check_entry(struct db_env *env, const struct db_param *param,
     return DREAMBOOTH_OK;
 }
 
-static const struct db_safetensors_entry *find_entry(
+const struct db_safetensors_entry *db_params_entry(
     const struct db_params *params, size_t index, struct db_weights *weights)
 {
     const char *alias = params->origins[index].alias;
@@ -80,7 +77,7 @@ int db_params_check(const struct db_params *params, struct db_weights *weights)
     for (i = 0; i < params->count; i++) {
         int status;
 
-        entry = find_entry(params, i, weights);
+        entry = db_params_entry(params, i, weights);
         if (entry == NULL)
             return db_fail(params->env, DREAMBOOTH_EFORMAT,
                            "%s: tensor %s is missing", db_weights_path(weights),
@@ -98,8 +95,7 @@ int db_params_check(const struct db_params *params, struct db_weights *weights)
     return DREAMBOOTH_OK;
 }
 
-/* [inputs, pixels] of the file to our [pixels, inputs]. */
-static void turn_in(const float *source, struct filter filter, float *out)
+void db_filter_turn(const float *source, struct db_filter filter, float *out)
 {
     int64_t i, p;
 
@@ -108,80 +104,76 @@ static void turn_in(const float *source, struct filter filter, float *out)
             out[p * filter.inputs + i] = source[i * filter.pixels + p];
 }
 
-static void turn_out(const float *source, struct filter filter, float *out)
+/* Elements FIRST..FIRST+COUNT-1 of the data as floats: where they are, or in
+ * SCRATCH. */
+static const float *floats_of(const struct db_param *param, int64_t first,
+                              int64_t count, float *scratch)
 {
-    struct filter turned = {filter.pixels, filter.inputs};
-
-    turn_in(source, turned, out);
+    if (param->data->dtype == DB_F32)
+        return db_tensor_f32(param->data) + first;
+    db_bf16_to_floats((const uint16_t *)param->data->data + first, count,
+                      scratch);
+    return scratch;
 }
 
-static int read_filters(struct db_env *env, struct db_param *param,
-                        const struct db_safetensors_entry *entry)
+/* Puts the data in rows of ROW elements, each turned by TURN if it has pixels.
+ * SCRATCH has room for two rows. */
+static int put_rows(const struct db_param *param, int64_t row,
+                    struct db_filter turn, float *scratch,
+                    struct db_safetensors_sink *sink)
 {
-    struct filter filter = filter_of(param);
-    int64_t size = filter.inputs * filter.pixels;
-    const unsigned char *source = entry->data;
-    float *scratch = db_alloc_array(env, (size_t)size, sizeof(*scratch));
-    int64_t o;
+    int64_t total = db_tensor_count(param->data), first, count;
+    int status = DREAMBOOTH_OK;
 
-    if (scratch == NULL)
-        return env->error_status;
-    for (o = 0; o < param->shape.size[0]; o++) {
-        db_convert_to_f32(entry->dtype, source, size, scratch);
-        turn_in(scratch, filter, db_tensor_f32(param->data) + o * size);
-        source += (size_t)size * db_dtype_size(entry->dtype);
+    for (first = 0; first < total && status == DREAMBOOTH_OK; first += count) {
+        const float *floats;
+
+        count = total - first < row ? total - first : row;
+        floats = floats_of(param, first, count, scratch);
+        if (turn.pixels > 0) {
+            db_filter_turn(floats, turn, scratch + row);
+            floats = scratch + row;
+        }
+        status = db_safetensors_put_f32(sink, floats, count);
     }
-    db_free(env, scratch);
-    return DREAMBOOTH_OK;
-}
-
-static int read_param(struct db_env *env, struct db_param *param,
-                      const struct db_safetensors_entry *entry)
-{
-    int status = db_param_allocate(env, param);
-
-    if (status != DREAMBOOTH_OK)
-        return status;
-    if (same_order(param))
-        return db_safetensors_read_f32(env, entry, db_tensor_f32(param->data));
-    return read_filters(env, param, entry);
-}
-
-int db_params_load(struct db_params *params, struct db_weights *weights)
-{
-    int status = db_params_check(params, weights);
-    size_t i;
-
-    for (i = 0; i < params->count && status == DREAMBOOTH_OK; i++)
-        status = read_param(params->env, params->items[i],
-                            find_entry(params, i, weights));
     return status;
 }
 
-/* The source of an item: its user is the parameter. */
+static int put_data(const struct db_param *param,
+                    struct db_safetensors_sink *sink)
+{
+    struct db_filter turn = {0, 0};
+    int64_t row = ROW;
+    float *scratch;
+    int status;
+
+    if (!db_param_same_order(param)) {
+        struct db_filter filter = db_filter_of(param);
+
+        turn = (struct db_filter){filter.pixels, filter.inputs};
+        row = filter.inputs * filter.pixels;
+    }
+    scratch = db_alloc_array(param->env, 2 * (size_t)row, sizeof(*scratch));
+    if (scratch == NULL)
+        return param->env->error_status;
+    status = put_rows(param, row, turn, scratch, sink);
+    db_free(param->env, scratch);
+    return status;
+}
+
+/* The source of an item: its user is the parameter. One that is not there is
+ * read for as long as it takes. */
 static int put_param(const struct db_safetensors_item *item,
                      struct db_safetensors_sink *sink)
 {
-    const struct db_param *param = item->user;
-    struct db_env *env = param->data->env;
-    const float *data = db_tensor_f32(param->data);
-    struct filter filter;
-    int status = DREAMBOOTH_OK;
-    float *scratch;
-    int64_t size, o;
+    struct db_param *param = (struct db_param *)(uintptr_t)item->user;
+    bool was_there = param->data != NULL;
+    int status = db_param_need(param, NULL);
 
-    if (same_order(param))
-        return db_safetensors_put_f32(sink, data, db_tensor_count(param->data));
-    filter = filter_of(param);
-    size = filter.inputs * filter.pixels;
-    scratch = db_alloc_array(env, (size_t)size, sizeof(*scratch));
-    if (scratch == NULL)
-        return env->error_status;
-    for (o = 0; o < param->shape.size[0] && status == DREAMBOOTH_OK; o++) {
-        turn_out(data + o * size, filter, scratch);
-        status = db_safetensors_put_f32(sink, scratch, size);
-    }
-    db_free(env, scratch);
+    if (status == DREAMBOOTH_OK)
+        status = put_data(param, sink);
+    if (!was_there)
+        db_param_forget(param);
     return status;
 }
 

@@ -89,6 +89,30 @@ uint16_t db_f32_to_bf16(float value)
     return (uint16_t)round_shift(bits, 16);
 }
 
+void db_bf16_to_floats(const uint16_t *source, int64_t count, float *out)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)source[i] << 16;
+
+        memcpy(&out[i], &bits, sizeof(bits));
+    }
+}
+
+/* Without a branch, so that compilers vectorise it: half of the last place is
+ * added, less one where the last place is even. */
+void db_bf16_from_floats(const float *source, int64_t count, uint16_t *out)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits, nan;
+
+        memcpy(&bits, &source[i], sizeof(bits));
+        nan = 0 - (uint32_t)((bits & 0x7fffffffu) > 0x7f800000u);
+        out[i] =
+            (uint16_t)(((bits + 0x7fffu + (bits >> 16 & 1u)) & ~nan) >> 16 |
+                       ((bits >> 16 | 0x40u) & nan));
+    }
+}
+
 bool db_dtype_is_float(enum db_dtype dtype)
 {
     return dtype == DB_F32 || dtype == DB_F16 || dtype == DB_BF16 ||

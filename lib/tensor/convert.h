@@ -16,6 +16,10 @@ uint16_t db_f32_to_f16(float value);
 float db_bf16_to_f32(uint16_t bits);
 uint16_t db_f32_to_bf16(float value);
 
+/* The last two for COUNT elements, in this machine's order. */
+void db_bf16_to_floats(const uint16_t *source, int64_t count, float *out);
+void db_bf16_from_floats(const float *source, int64_t count, uint16_t *out);
+
 bool db_dtype_is_float(enum db_dtype dtype);
 
 /* COUNT elements of DTYPE, little-endian, at SOURCE to OUT, in this machine's

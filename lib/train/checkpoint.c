@@ -16,24 +16,43 @@
 #include "file/safetensors.h"
 #include "tensor/convert.h"
 
+#define PIECE_SIZE 65536
+
+static int sum_entry(struct db_env *env,
+                     const struct db_safetensors_entry *entry, void *piece,
+                     uLong *sum)
+{
+    uint64_t done;
+    size_t size;
+    int status = DREAMBOOTH_OK;
+
+    for (done = 0; done < entry->size && status == DREAMBOOTH_OK;
+         done += size) {
+        size = entry->size - done < PIECE_SIZE ? (size_t)(entry->size - done)
+                                               : PIECE_SIZE;
+        status = db_safetensors_read(env, entry, done, size, piece);
+        if (status == DREAMBOOTH_OK)
+            *sum = crc32_z(*sum, piece, (z_size_t)size);
+    }
+    return status;
+}
+
 /* The checksum of all data in a safetensors file. */
 static int sum_file(struct db_env *env, const char *path, uint64_t *out)
 {
     struct db_safetensors *file = NULL;
+    void *piece = db_alloc(env, PIECE_SIZE);
     uLong sum = 0;
     size_t i;
-    int status = db_safetensors_open(env, path, &file);
+    int status = piece == NULL ? env->error_status
+                               : db_safetensors_open(env, path, &file);
 
-    if (status != DREAMBOOTH_OK)
-        return status;
-    for (i = 0; i < db_safetensors_count(file); i++) {
-        const struct db_safetensors_entry *entry = db_safetensors_at(file, i);
-
-        sum = crc32_z(sum, entry->data, (z_size_t)entry->size);
-    }
+    for (i = 0; status == DREAMBOOTH_OK && i < db_safetensors_count(file); i++)
+        status = sum_entry(env, db_safetensors_at(file, i), piece, &sum);
     db_safetensors_free(file);
+    db_free(env, piece);
     *out = sum;
-    return DREAMBOOTH_OK;
+    return status;
 }
 
 static char *file_path(struct db_env *env, const char *folder, const char *base)
@@ -401,39 +420,60 @@ int db_checkpoint_newest(struct db_env *env, const char *folder, int64_t *step)
     return DREAMBOOTH_OK;
 }
 
-/* Of the bytes that a file would have, so that it is the same everywhere. */
-static uLong sum_floats(uLong sum, const float *values, int64_t count)
+/* Of the bytes that a file of floats would have, so that it is the same
+ * everywhere. */
+static uLong sum_tensor(uLong sum, const struct db_tensor *tensor)
 {
+    int64_t left = db_tensor_count(tensor), some;
+    size_t width = db_dtype_size(tensor->dtype);
+    const char *data = tensor->data;
     unsigned char chunk[4096 * sizeof(float)];
-    int64_t some;
+    float floats[4096];
 
-    for (; count > 0; count -= some, values += some) {
-        some = count < 4096 ? count : 4096;
-        db_convert_from_f32(DB_F32, values, some, chunk);
+    for (; left > 0; left -= some, data += (size_t)some * width) {
+        some = left < 4096 ? left : 4096;
+        if (tensor->dtype == DB_BF16)
+            db_bf16_to_floats((const uint16_t *)(const void *)data, some,
+                              floats);
+        else
+            memcpy(floats, data, (size_t)some * width);
+        db_convert_from_f32(DB_F32, floats, some, chunk);
         sum = crc32_z(sum, chunk, (z_size_t)some * sizeof(float));
     }
     return sum;
 }
 
-uint64_t db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
-                                   bool text_encoder_trained)
+static int sum_params(struct db_params *params, uLong *sum)
 {
-    uLong sum = 0;
-    int part;
     size_t i;
 
-    for (part = 0; part < DB_PARTS; part++) {
-        const struct db_params *params =
-            db_pipeline_params(pipeline, (enum db_part)part);
+    for (i = 0; i < params->count; i++) {
+        struct db_param *param = params->items[i];
+        bool was_there = param->data != NULL;
+        int status = db_param_need(param, NULL);
 
+        if (status != DREAMBOOTH_OK)
+            return status;
+        *sum = sum_tensor(*sum, param->data);
+        if (!was_there)
+            db_param_forget(param);
+    }
+    return DREAMBOOTH_OK;
+}
+
+int db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
+                              bool text_encoder_trained, uint64_t *out)
+{
+    uLong sum = 0;
+    int part, status = DREAMBOOTH_OK;
+
+    for (part = 0; part < DB_PARTS && status == DREAMBOOTH_OK; part++) {
         if (part == DB_UNET ||
             (part == DB_TEXT_ENCODER && text_encoder_trained))
             continue;
-        for (i = 0; i < params->count; i++) {
-            const struct db_tensor *data = params->items[i]->data;
-
-            sum = sum_floats(sum, db_tensor_f32(data), db_tensor_count(data));
-        }
+        status =
+            sum_params(db_pipeline_params(pipeline, (enum db_part)part), &sum);
     }
-    return sum;
+    *out = sum;
+    return status;
 }

@@ -50,8 +50,9 @@ int db_checkpoint_resume(struct db_pipeline *pipeline,
 /* The step of the newest checkpoint in FOLDER, good or not; 0: none. */
 int db_checkpoint_newest(struct db_env *env, const char *folder, int64_t *step);
 
-/* A checksum of the parameters of all parts that are not trained. */
-uint64_t db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
-                                   bool text_encoder_trained);
+/* A checksum of the parameters of all parts that are not trained, which are
+ * read for it if need be, and not kept then. */
+int db_checkpoint_frozen_hash(const struct db_pipeline *pipeline,
+                              bool text_encoder_trained, uint64_t *out);
 
 #endif

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "file/atomic.h"
 #include "file/folder.h"
-#include "file/map.h"
+#include "file/reader.h"
 
 static const char header[] = "step,loss.instance,loss.prior,gradient_norm,"
                              "learning_rate,seconds,peak_memory_bytes\n";
@@ -31,16 +31,17 @@ static int64_t step_of(const char *line, size_t length)
 static int keep_lines(struct db_env *env, const char *path, int64_t step,
                       struct db_text *text)
 {
-    struct db_map map;
+    char *bytes;
+    size_t size;
     const char *line, *end;
-    int status = db_map_open(env, path, &map);
+    int status = db_file_load(env, path, &bytes, &size);
 
     if (status == DREAMBOOTH_EFORMAT) /* empty: a run was killed at its start */
         return DREAMBOOTH_OK;
     if (status != DREAMBOOTH_OK)
         return status;
-    line = (const char *)map.data;
-    end = line + map.size;
+    line = bytes;
+    end = line + size;
     while (line < end && status == DREAMBOOTH_OK) {
         const char *next = memchr(line, '\n', (size_t)(end - line));
         int64_t number;
@@ -54,7 +55,7 @@ static int keep_lines(struct db_env *env, const char *path, int64_t step,
                 db_text_append_bytes(env, text, line, (size_t)(next - line));
         line = next;
     }
-    db_map_close(&map);
+    db_free(env, bytes);
     return status;
 }
 

@@ -18,9 +18,16 @@ static int add_part(struct db_optimizer *optimizer,
 
     for (i = 0; i < params->count; i++) {
         struct db_trained *item = &optimizer->items[optimizer->count];
+        int status = db_param_need(params->items[i], optimizer->device->pool);
         struct db_tensor *data = params->items[i]->data;
-        int status =
-            db_tensor_new_zero(optimizer->env, DB_F32, &data->shape, &item->m);
+
+        if (status == DREAMBOOTH_OK && data->dtype != DB_F32)
+            status = db_fail(optimizer->env, DREAMBOOTH_EUNSUPPORTED,
+                             "weights in bfloat16 cannot be trained yet; set "
+                             "weights to float32");
+        if (status == DREAMBOOTH_OK)
+            status = db_tensor_new_zero(optimizer->env, DB_F32, &data->shape,
+                                        &item->m);
 
         if (status != DREAMBOOTH_OK)
             return status;
@@ -178,6 +185,7 @@ int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
 
         if (item->param->gradient == NULL)
             continue;
+        item->param->load = NULL; /* no file has these values any more */
         arguments.gradient_scale = scale < 1 ? (float)scale : 1;
         arguments.count = db_tensor_count(item->param->data);
         arguments.gradient = db_tensor_f32(item->param->gradient);

@@ -18,15 +18,20 @@ void db_train_trace_release(struct db_train_trace *trace)
     memset(trace, 0, sizeof(*trace));
 }
 
-int64_t db_find_nonfinite(const float *values, int64_t count)
-{
-    int64_t i;
+/* All exponent bits of a float or a bfloat16 set: infinite or no number. */
+#define EXPONENT 0x7f80u
 
-    for (i = 0; i < count; i++) {
-        if (!isfinite(values[i]))
-            return i;
-    }
-    return -1;
+bool db_tensor_is_finite(const struct db_tensor *tensor)
+{
+    int64_t count = db_tensor_count(tensor), i;
+    const float *floats = tensor->data;
+    const uint16_t *halves = tensor->data;
+
+    for (i = 0; i < count; i++)
+        if (tensor->dtype == DB_BF16 ? (halves[i] & EXPONENT) == EXPONENT
+                                     : !isfinite(floats[i]))
+            return false;
+    return true;
 }
 
 /* What the pass works with; everything in it is released at the end. */
@@ -200,8 +205,7 @@ static int explain(const struct pass *pass)
         for (i = 0; i < params->count; i++) {
             const struct db_tensor *data = params->items[i]->data;
 
-            if (db_find_nonfinite(db_tensor_f32(data), db_tensor_count(data)) <
-                0)
+            if (data == NULL || db_tensor_is_finite(data))
                 continue;
             db_shape_text(&params->items[i]->shape, name, sizeof(name));
             return db_fail(pass->env, DREAMBOOTH_ENONFINITE,
@@ -213,8 +217,7 @@ static int explain(const struct pass *pass)
     }
     for (i = 0; i < DB_COUNT(tensors); i++) {
         if (tensors[i].tensor != NULL &&
-            db_find_nonfinite(db_tensor_f32(tensors[i].tensor),
-                              db_tensor_count(tensors[i].tensor)) >= 0)
+            !db_tensor_is_finite(tensors[i].tensor))
             return blame(pass, "tensor", tensors[i].name);
     }
     return blame(pass, "tensor", "loss");

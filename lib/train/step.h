@@ -58,7 +58,7 @@ int db_train_gradients(struct db_device *device,
                        struct db_train_losses *losses,
                        struct db_train_trace *trace);
 
-/* The first number in VALUES that is not finite, or -1. */
-int64_t db_find_nonfinite(const float *values, int64_t count);
+/* Is every number in TENSOR, F32 or BF16, finite? */
+bool db_tensor_is_finite(const struct db_tensor *tensor);
 
 #endif

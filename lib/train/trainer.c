@@ -269,9 +269,11 @@ static int open_out(struct db_trainer *trainer)
 
     if (trainer->settings.out == NULL)
         return DREAMBOOTH_OK;
-    trainer->frozen_hash = db_checkpoint_frozen_hash(
-        trainer->pipeline, trainer->settings.train_text_encoder);
-    status = db_make_folders(env, trainer->settings.out);
+    status = db_checkpoint_frozen_hash(trainer->pipeline,
+                                       trainer->settings.train_text_encoder,
+                                       &trainer->frozen_hash);
+    if (status == DREAMBOOTH_OK)
+        status = db_make_folders(env, trainer->settings.out);
     if (status == DREAMBOOTH_OK)
         status = db_atomic_sweep(env, trainer->settings.out);
     if (status == DREAMBOOTH_OK && db_path_is_folder(trainer->checkpoints))

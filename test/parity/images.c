@@ -25,7 +25,7 @@ static void compare_image(struct parity *p, const char *what,
         parity_fail(p, "%s: %d x %d pixels (width x height) are not the shape",
                     what, image->width, image->height);
     else
-        parity_compare_bytes(p, what, image->pixels, want->data,
+        parity_compare_bytes(p, what, image->pixels, parity_data(p, want),
                              db_image_size(image));
 }
 
@@ -43,7 +43,7 @@ static int read_offset(struct parity *p, const struct db_safetensors *file,
         parity_fail(p, "%s is missing", key);
         return DREAMBOOTH_EFORMAT;
     }
-    memcpy(offset, entry->data, 2 * sizeof(*offset));
+    memcpy(offset, parity_data(p, entry), 2 * sizeof(*offset));
     return DREAMBOOTH_OK;
 }
 

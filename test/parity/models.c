@@ -18,14 +18,14 @@
 static const char *const bases[] = {"diffusion_pytorch_model", "model"};
 
 /* The bytes of WANT in the dtype that GOT has, into BYTES. */
-static void round_to(const struct db_safetensors_entry *want,
+static void round_to(struct parity *p, const struct db_safetensors_entry *want,
                      enum db_dtype dtype, float *values, void *bytes)
 {
     if (dtype == want->dtype) {
-        memcpy(bytes, want->data, (size_t)want->size);
+        memcpy(bytes, parity_data(p, want), (size_t)want->size);
         return;
     }
-    db_convert_to_f32(want->dtype, want->data, want->count, values);
+    db_convert_to_f32(want->dtype, parity_data(p, want), want->count, values);
     db_convert_from_f32(dtype, values, want->count, bytes);
 }
 
@@ -55,8 +55,9 @@ static void compare_entry(struct parity *p,
     if (values == NULL || bytes == NULL) {
         parity_fail(p, "%s", p->env->error_text);
     } else {
-        round_to(want, got->dtype, values, bytes);
-        parity_compare_bytes(p, got->name, got->data, bytes, (size_t)got->size);
+        round_to(p, want, got->dtype, values, bytes);
+        parity_compare_bytes(p, got->name, parity_data(p, got), bytes,
+                             (size_t)got->size);
     }
     db_free(p->env, bytes);
     db_free(p->env, values);

@@ -167,7 +167,7 @@ static void run_text_encoder(struct modules_case *now,
     ids = db_alloc(now->p->env, (size_t)entry->size);
     if (ids == NULL)
         return;
-    memcpy(ids, entry->data, (size_t)entry->size);
+    memcpy(ids, parity_data(now->p, entry), (size_t)entry->size);
     db_drop(db_text_encoder_forward(&now->tape, now->pipeline->text_encoder,
                                     ids, entry->shape[0], entry->shape[1],
                                     trace));
@@ -221,6 +221,7 @@ static void run_vae_decode(struct modules_case *now,
 static bool read_timesteps(struct modules_case *now, float *out, size_t room)
 {
     const struct db_safetensors_entry *entry = input(now, "in.timestep", 1);
+    const char *timesteps;
     int64_t i;
 
     if (entry == NULL)
@@ -232,10 +233,11 @@ static bool read_timesteps(struct modules_case *now, float *out, size_t room)
     if (entry->dtype != DB_I64)
         return db_safetensors_read_f32(now->p->env, entry, out) ==
                DREAMBOOTH_OK;
+    timesteps = parity_data(now->p, entry);
     for (i = 0; i < entry->count; i++) {
         int64_t timestep;
 
-        memcpy(&timestep, (const char *)entry->data + 8 * i, sizeof(timestep));
+        memcpy(&timestep, timesteps + 8 * i, sizeof(timestep));
         out[i] = (float)timestep;
     }
     return true;

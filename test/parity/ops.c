@@ -324,7 +324,7 @@ static struct db_var *apply_embedding(struct op_case *c)
     ids = db_alloc(c->p->env, (size_t)entry->size);
     if (ids == NULL)
         return NULL;
-    memcpy(ids, entry->data, (size_t)entry->size);
+    memcpy(ids, parity_data(c->p, entry), (size_t)entry->size);
     y = db_embedding(&c->tape, table, ids, entry->shape[0], entry->shape[1]);
     db_free(c->p->env, ids);
     return y;

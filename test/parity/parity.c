@@ -204,6 +204,41 @@ static void print_tolerance(const struct parity_tolerance *tolerance)
         printf(" + %.2g |want|", tolerance->relative);
 }
 
+/* Bytes that are freed when the case ends. */
+struct parity_data {
+    struct parity_data *next;
+    void *bytes;
+};
+
+void *parity_data(struct parity *p, const struct db_safetensors_entry *entry)
+{
+    struct parity_data *data = db_alloc_zero(p->env, sizeof(*data));
+
+    if (data != NULL)
+        data->bytes = db_alloc_zero(p->env, (size_t)entry->size);
+    if (data == NULL || data->bytes == NULL) {
+        fprintf(stderr, "parity: %s\n", p->env->error_text);
+        exit(EXIT_FAILURE);
+    }
+    data->next = p->data;
+    p->data = data;
+    if (db_safetensors_read(p->env, entry, 0, (size_t)entry->size,
+                            data->bytes) != DREAMBOOTH_OK)
+        parity_fail(p, "%s", p->env->error_text);
+    return data->bytes;
+}
+
+static void free_data(struct parity *p)
+{
+    struct parity_data *data;
+
+    while ((data = p->data) != NULL) {
+        p->data = data->next;
+        db_free(p->env, data->bytes);
+        db_free(p->env, data);
+    }
+}
+
 void parity_end(struct parity *p)
 {
     const struct parity_case *now = p->current;
@@ -224,6 +259,7 @@ void parity_end(struct parity *p)
         p->failed++;
     else
         p->passed++;
+    free_data(p);
 }
 
 void parity_skip(struct parity *p, const char *name, const char *reason)
@@ -329,7 +365,10 @@ static int run(const char *directory, const dreambooth_backend *backend,
     struct db_device device;
     struct db_pool *pool;
     struct parity_case current;
-    struct parity p = {&env, &device, directory, 0, 0, 0, &current};
+    struct parity p = {.env = &env,
+                       .device = &device,
+                       .directory = directory,
+                       .current = &current};
     int status;
 
     db_env_init(&env);

@@ -27,6 +27,7 @@ struct parity {
     const char *directory; /* of the reference data */
     int passed, failed, skipped;
     struct parity_case *current;
+    struct parity_data *data; /* of the case */
 };
 
 /*
@@ -42,6 +43,9 @@ void parity_compare_double(struct parity *p, const char *what, double got,
                            double want, struct parity_tolerance tolerance);
 void parity_compare_bytes(struct parity *p, const char *what, const void *got,
                           const void *want, size_t size);
+/* The bytes of an entry, until the case ends; zeros where they cannot be read,
+ * and the case fails. */
+void *parity_data(struct parity *p, const struct db_safetensors_entry *entry);
 /* The case fails with this reason (an error's text, a shape that is wrong). */
 void parity_fail(struct parity *p, const char *format, ...) DB_PRINTF(2, 3);
 void parity_end(struct parity *p);

@@ -74,7 +74,8 @@ static void compare_planes(const struct subject *subject, const char *what,
     } else {
         db_nhwc_to_nchw(db_tensor_f32(got), size[0], size[1], size[2], size[3],
                         planes);
-        memcpy(planes + count, (const float *)want->data + offset,
+        memcpy(planes + count,
+               (const float *)parity_data(subject->p, want) + offset,
                (size_t)count * sizeof(*planes));
         parity_compare(subject->p, what, planes, planes + count, count,
                        tolerance);
@@ -217,7 +218,8 @@ static void compare_noise(const struct subject *subject)
                       (uint64_t)(subject->settings.seed + i));
         db_noise_normal(&noise, DB_RANDOM_SAMPLE_LATENTS, 0, 0, 1, size, drawn);
         parity_compare(subject->p, "noise", drawn,
-                       (const float *)want->data + (subject->first + i) * size,
+                       (const float *)parity_data(subject->p, want) +
+                           (subject->first + i) * size,
                        size, noise_tolerance);
     }
     db_free(subject->p->env, drawn);
@@ -245,7 +247,8 @@ static int compare_context(const struct subject *subject)
             return status;
         parity_compare(subject->p, i == 0 ? "negative context" : "context",
                        db_tensor_f32(context),
-                       (const float *)want->data + row * (want->count / rows),
+                       (const float *)parity_data(subject->p, want) +
+                           row * (want->count / rows),
                        want->count / rows, context_tolerance);
         db_tensor_release(context);
     }

@@ -237,7 +237,7 @@ static void check_entry(struct parity *p, const struct draw *draw,
     } else if (got == NULL || want == NULL) {
         parity_fail(p, "%s", p->env->error_text);
     } else {
-        memcpy(want, entry->data, size);
+        memcpy(want, parity_data(p, entry), size);
         draw->draw(random, arguments, entry->count, got);
         compare(p, draw, entry, got, want);
     }
@@ -340,7 +340,7 @@ static void compare_state(struct parity *p,
                           const struct db_torch_random *random,
                           const struct db_safetensors_entry *entry)
 {
-    const unsigned char *bytes = entry->data;
+    const unsigned char *bytes = parity_data(p, entry);
     uint64_t next, words[624], mine[625];
     int32_t waits;
     int i;

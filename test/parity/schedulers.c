@@ -87,8 +87,10 @@ static float *read_tensor(struct parity *p, const struct source *source,
     if (values == NULL)
         return NULL;
     if ((*entry)->dtype == DB_I64) {
+        const char *integers = parity_data(p, *entry);
+
         for (i = 0; i < (*entry)->count; i++) {
-            memcpy(&integer, (const char *)(*entry)->data + 8 * i, 8);
+            memcpy(&integer, integers + 8 * i, 8);
             values[i] = (float)integer;
         }
     } else if (db_safetensors_read_f32(p->env, *entry, values) !=

@@ -208,8 +208,9 @@ static int encode_photos(struct subject *subject)
         db_tape_init(&tape, subject->p->device, false);
         x = db_var_empty(&tape, &image);
         if (x != NULL)
-            db_nchw_to_nhwc((const float *)pixels->data + i * size, 1,
-                            image.size[3], image.size[1], image.size[2],
+            db_nchw_to_nhwc((const float *)parity_data(subject->p, pixels) +
+                                i * size,
+                            1, image.size[3], image.size[1], image.size[2],
                             db_tensor_f32(x->data));
         status = db_vae_encode(&tape, vae, x, &mean, &logvar, NULL);
         if (status == DREAMBOOTH_OK) {
@@ -234,9 +235,9 @@ static int encode_prompts(struct subject *subject)
     int status;
 
     db_tape_init(&tape, subject->p->device, false);
-    context =
-        db_text_encoder_forward(&tape, subject->pipeline->text_encoder,
-                                ids->data, ids->shape[0], ids->shape[1], NULL);
+    context = db_text_encoder_forward(&tape, subject->pipeline->text_encoder,
+                                      parity_data(subject->p, ids),
+                                      ids->shape[0], ids->shape[1], NULL);
     status = tape.status;
     if (status == DREAMBOOTH_OK)
         subject->context = db_tensor_hold(context->data);
@@ -256,9 +257,10 @@ static int noise_tensor(const struct subject *subject, const char *name,
     int status = db_tensor_new(subject->p->env, DB_F32, &shape, out);
 
     if (status == DREAMBOOTH_OK)
-        db_nchw_to_nhwc(
-            (const float *)entry->data + step * (entry->count / size[0]),
-            size[1], size[2], size[3], size[4], db_tensor_f32(*out));
+        db_nchw_to_nhwc((const float *)parity_data(subject->p, entry) +
+                            step * (entry->count / size[0]),
+                        size[1], size[2], size[3], size[4],
+                        db_tensor_f32(*out));
     return status;
 }
 
@@ -286,9 +288,10 @@ static int make_batch(const struct subject *subject, int64_t step,
     }
     batch->classes = subject->prior ? rows / 2 : 0;
     batch->instances = rows - batch->classes;
-    batch->timesteps = (int64_t *)timesteps->data + step * rows;
+    batch->timesteps =
+        (int64_t *)parity_data(subject->p, timesteps) + step * rows;
     batch->context = subject->context;
-    batch->ids = (int64_t *)ids->data;
+    batch->ids = (int64_t *)parity_data(subject->p, ids);
     batch->length = ids->shape[1];
     return DREAMBOOTH_OK;
 }
@@ -315,21 +318,21 @@ static void compare_tensor(const struct subject *subject, const char *name,
                         turned);
     else
         memcpy(turned, got->data, (size_t)count * sizeof(*turned));
-    parity_compare(subject->p, name, turned, want->data, count,
-                   value_tolerance);
+    parity_compare(subject->p, name, turned, parity_data(subject->p, want),
+                   count, value_tolerance);
 done:
     db_free(subject->p->env, turned);
 }
 
 /* The rows IDS of VALUES [.., columns], into OUT. */
-static void take_rows(const float *values, int64_t columns,
+static void take_rows(struct parity *p, const float *values, int64_t columns,
                       const struct db_safetensors_entry *ids, float *out)
 {
+    const char *integers = parity_data(p, ids);
     int64_t i, id;
 
     for (i = 0; i < ids->count; i++) {
-        memcpy(&id, (const char *)ids->data + (size_t)i * sizeof(id),
-               sizeof(id));
+        memcpy(&id, integers + (size_t)i * sizeof(id), sizeof(id));
         memcpy(out + i * columns, values + id * columns,
                (size_t)columns * sizeof(float));
     }
@@ -362,7 +365,7 @@ static void compare_gradient(const struct subject *subject,
     snprintf(key, sizeof(key), "grad.rows_of.%s", name);
     rows = db_safetensors_find(subject->step1, key);
     if (rows != NULL && got != NULL) {
-        take_rows(db_tensor_f32(item->param->gradient),
+        take_rows(subject->p, db_tensor_f32(item->param->gradient),
                   item->param->shape.size[1], rows, got);
         count = rows->count * item->param->shape.size[1];
         snprintf(key, sizeof(key), "grad.rows.%s", name);
@@ -377,7 +380,8 @@ static void compare_gradient(const struct subject *subject,
     else if (want != NULL && want->count != count)
         parity_fail(subject->p, "%s has another size", key);
     else if (want != NULL)
-        parity_compare(subject->p, name, got, want->data, count, tolerance);
+        parity_compare(subject->p, name, got, parity_data(subject->p, want),
+                       count, tolerance);
     db_free(subject->p->env, got);
 }
 
@@ -500,8 +504,8 @@ static void tally_parameter(const struct subject *subject,
     }
     rows = db_safetensors_find(subject->after, "rows_of");
     if (is_token_embedding(item) && rows != NULL) {
-        take_rows(db_tensor_f32(item->param->data), item->param->shape.size[1],
-                  rows, got);
+        take_rows(subject->p, db_tensor_f32(item->param->data),
+                  item->param->shape.size[1], rows, got);
         count = rows->count * item->param->shape.size[1];
     } else {
         count = thin_out(got, count);
@@ -509,7 +513,8 @@ static void tally_parameter(const struct subject *subject,
     if (want->count != count)
         parity_fail(subject->p, "%s has another size", key);
     else
-        tally_up(subject, got, want->data, count, !is_key_bias(item), tally);
+        tally_up(subject, got, parity_data(subject->p, want), count,
+                 !is_key_bias(item), tally);
     db_free(subject->p->env, got);
 }
 
@@ -665,17 +670,19 @@ static void compare_draws(const struct subject *subject)
             db_noise_normal(&noise, DB_RANDOM_TRAIN_NOISE, 0, 0, rows,
                             count / rows, got);
             parity_compare(subject->p, names[i], got,
-                           (const float *)want->data + step * count, count,
-                           noise_tolerance);
+                           (const float *)parity_data(subject->p, want) +
+                               step * count,
+                           count, noise_tolerance);
             db_free(subject->p->env, got);
         }
         if (rows > (int64_t)DB_COUNT(drawn))
             return;
         db_noise_integers(&noise, DB_RANDOM_TRAIN_TIMESTEPS, 0, 0, rows, 1000,
                           drawn);
-        parity_compare_bytes(subject->p, "timesteps", drawn,
-                             (const int64_t *)timesteps->data + step * rows,
-                             (size_t)rows * sizeof(*drawn));
+        parity_compare_bytes(
+            subject->p, "timesteps", drawn,
+            (const int64_t *)parity_data(subject->p, timesteps) + step * rows,
+            (size_t)rows * sizeof(*drawn));
     }
 }
 

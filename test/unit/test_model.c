@@ -338,11 +338,13 @@ START_TEST(index_is_checked)
 }
 END_TEST
 
-static void same_params(const struct db_params *a, const struct db_params *b)
+static void same_params(struct db_params *a, struct db_params *b)
 {
     size_t i;
 
     ck_assert_uint_eq(a->count, b->count);
+    ck_assert_int_eq(db_params_need(a, NULL), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_params_need(b, device.pool), DREAMBOOTH_OK);
     for (i = 0; i < a->count; i++) {
         const struct db_tensor *x = a->items[i]->data, *y = b->items[i]->data;
 
@@ -557,7 +559,7 @@ START_TEST(other_spellings_are_read)
                                          {"to_v.", "value."},
                                          {"to_out.0.", "proj_attn."}};
     struct db_pipeline *made = init(), *opened = NULL;
-    const struct db_params *params;
+    struct db_params *params;
     size_t i;
 
     ck_assert_int_eq(db_pipeline_save(made, folder, DB_F32), DREAMBOOTH_OK);
@@ -569,6 +571,7 @@ START_TEST(other_spellings_are_read)
                   "%s", env.error_text);
     same_params(&made->vae->params, &opened->vae->params);
     params = &opened->text_encoder->params;
+    ck_assert_int_eq(db_params_need(params, NULL), DREAMBOOTH_OK);
     ck_assert_str_eq(params->items[0]->name,
                      "embeddings.token_embedding.weight");
     for (i = 0; i < params->count; i++)

@@ -76,6 +76,7 @@ static int write_sample(struct db_env *env, const char *path)
 static int open_and_read(struct db_env *env, const char *path)
 {
     struct db_safetensors *file;
+    unsigned char *bytes;
     unsigned sum = 0;
     int status = db_safetensors_open(env, path, &file);
 
@@ -85,8 +86,14 @@ static int open_and_read(struct db_env *env, const char *path)
         const struct db_safetensors_entry *entry = db_safetensors_at(file, i);
 
         ck_assert_ptr_eq(db_safetensors_find(file, entry->name), entry);
+        bytes = malloc((size_t)entry->size + 1);
+        ck_assert_ptr_nonnull(bytes);
+        ck_assert_int_eq(
+            db_safetensors_read(env, entry, 0, (size_t)entry->size, bytes),
+            DREAMBOOTH_OK);
         for (uint64_t k = 0; k < entry->size; k++)
-            sum += ((const unsigned char *)entry->data)[k];
+            sum += bytes[k];
+        free(bytes);
     }
     db_safetensors_free(file);
     return sum == UINT32_MAX ? DREAMBOOTH_DONE : DREAMBOOTH_OK;

@@ -526,7 +526,9 @@ START_TEST(checkpoints_are_the_same_everywhere)
     }
     db_noise_init(&noise, DB_NOISE_TORCH, 9);
     state.noise = &noise;
-    state.frozen_hash = db_checkpoint_frozen_hash(pipeline, false);
+    ck_assert_int_eq(
+        db_checkpoint_frozen_hash(pipeline, false, &state.frozen_hash),
+        DREAMBOOTH_OK);
     ck_assert_int_eq(db_checkpoint_write(pipeline, optimizer, &state, out, 1),
                      DREAMBOOTH_OK);
     text =

@@ -119,9 +119,11 @@ static inline bool tiny_same(const struct db_pipeline *a,
     size_t i;
 
     for (part = 0; part < DB_PARTS; part++) {
-        const struct db_params *x = db_pipeline_params(a, (enum db_part)part);
-        const struct db_params *y = db_pipeline_params(b, (enum db_part)part);
+        struct db_params *x = db_pipeline_params(a, (enum db_part)part);
+        struct db_params *y = db_pipeline_params(b, (enum db_part)part);
 
+        ck_assert_int_eq(db_params_need(x, NULL), DREAMBOOTH_OK);
+        ck_assert_int_eq(db_params_need(y, NULL), DREAMBOOTH_OK);
         for (i = 0; i < x->count; i++) {
             size_t bytes = (size_t)db_tensor_count(x->items[i]->data) * 4;
 
