@@ -142,8 +142,8 @@ static void attend(void *argument, int64_t index, int worker)
         end_panel(work, &panels[i], a->y + q, a->lse + head * a->query_length);
 }
 
-int db_simd_attention_forward(const dreambooth_kernel_host *host,
-                              const dreambooth_attention *a)
+static int forward(const dreambooth_kernel_host *host,
+                   const dreambooth_attention *a)
 {
     struct work work = {
         .a = a, .isa = db_simd_isa_of(host), .row = a->heads * a->head_size};
@@ -159,4 +159,27 @@ int db_simd_attention_forward(const dreambooth_kernel_host *host,
     host->parallel(host, a->batch * a->heads * work.blocks, attend, &work);
     host->scratch_free(host, work.scratch);
     return DREAMBOOTH_OK;
+}
+
+static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
+                                           const dreambooth_attention *a,
+                                           int *parts)
+{
+    const double work = (double)(a->batch * a->heads) *
+                        (double)a->query_length * (double)a->key_length *
+                        (double)a->head_size;
+    const struct db_bf16_isa *tiles = db_simd_tiles_of(host, work, parts);
+
+    return tiles != NULL && db_bf16_heads_fit(a, *parts) ? tiles : NULL;
+}
+
+int db_simd_attention_forward(const dreambooth_kernel_host *host,
+                              const dreambooth_attention *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_attention_forward(host, tiles, parts, a);
+    return forward(host, a);
 }

@@ -13,6 +13,7 @@
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
+#include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
 static int64_t pixels_of(const dreambooth_conv2d *c)
@@ -134,7 +135,7 @@ static int convolve(const dreambooth_kernel_host *host,
                                 .c_row = c->out_channels,
                                 .bias = c->bias};
 
-    if (db_simd_winograd_pays(p.isa, source))
+    if (db_simd_winograd_pays(host, source))
         return db_simd_winograd(host, source);
     if (p.m >= p.n)
         return db_simd_multiply(host, &p);
@@ -142,8 +143,8 @@ static int convolve(const dreambooth_kernel_host *host,
     return convolve_turned(host, &p, c);
 }
 
-int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
-                           const dreambooth_conv2d *a)
+static int forward(const dreambooth_kernel_host *host,
+                   const dreambooth_conv2d *a)
 {
     const int64_t places = a->kernel_height * a->kernel_width;
     const struct db_simd_convolution source = {.c = *a,
@@ -156,8 +157,8 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
     return convolve(host, &source);
 }
 
-int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
-                                 const dreambooth_conv2d *a)
+static int backward_data(const dreambooth_kernel_host *host,
+                         const dreambooth_conv2d *a)
 {
     const int64_t places = a->kernel_height * a->kernel_width;
     const struct db_simd_convolution source = {
@@ -256,8 +257,8 @@ static void pack_patch_values(const struct db_simd_product *p, int64_t column,
     }
 }
 
-int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
-                                   const dreambooth_conv2d *a)
+static int backward_weight(const dreambooth_kernel_host *host,
+                           const dreambooth_conv2d *a)
 {
     const int64_t patch = a->kernel_height * a->kernel_width * a->in_channels;
     const struct db_simd_product p = {.isa = db_simd_isa_of(host),
@@ -282,4 +283,53 @@ int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
     if (status != DREAMBOOTH_OK || a->dbias == NULL)
         return status;
     return db_blas_sum_rows(host, &rows);
+}
+
+/* Tiles want padding that is less than the kernel, which all models have. */
+static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
+                                           const dreambooth_conv2d *a,
+                                           int *parts)
+{
+    const bool is_usual =
+        a->pad_top < a->kernel_height && a->pad_bottom < a->kernel_height &&
+        a->pad_left < a->kernel_width && a->pad_right < a->kernel_width;
+
+    const double work = (double)pixels_of(a) * (double)a->out_channels *
+                        (double)(a->kernel_height * a->kernel_width) *
+                        (double)a->in_channels;
+
+    return is_usual ? db_simd_tiles_of(host, work, parts) : NULL;
+}
+
+int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
+                           const dreambooth_conv2d *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_conv2d_forward(host, tiles, parts, a);
+    return db_expand_conv2d(host, a, forward);
+}
+
+int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
+                                 const dreambooth_conv2d *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_conv2d_backward_data(host, tiles, parts, a);
+    return db_expand_conv2d(host, a, backward_data);
+}
+
+int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
+                                   const dreambooth_conv2d *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_conv2d_backward_weight(host, tiles, parts, a);
+    return backward_weight(host, a);
 }

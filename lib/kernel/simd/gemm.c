@@ -8,6 +8,7 @@
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
+#include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
 #define LEAST_ROWS 4                  /* below, memory is what counts */
@@ -112,15 +113,32 @@ static int multiply_one(const dreambooth_kernel_host *host,
     return db_simd_multiply(host, &p);
 }
 
-int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
+static bool is_small(const dreambooth_gemm *a)
+{
+    return a->m < LEAST_ROWS || a->n < LEAST_ROWS ||
+           a->m * a->n * a->k < LEAST_WORK;
+}
+
+static int multiply_floats(const dreambooth_kernel_host *host,
+                           const dreambooth_gemm *a)
 {
     int status = DREAMBOOTH_OK;
     int64_t i;
 
-    if (a->m < LEAST_ROWS || a->n < LEAST_ROWS ||
-        a->m * a->n * a->k < LEAST_WORK)
+    if (is_small(a))
         return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
         status = multiply_one(host, a, i);
     return status;
+}
+
+int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = db_simd_tiles_of(
+        host, (double)a->m * (double)a->n * (double)a->k, &parts);
+
+    if (tiles != NULL && !is_small(a))
+        return db_bf16_gemm(host, tiles, parts, a);
+    return db_expand_gemm(host, a, multiply_floats);
 }

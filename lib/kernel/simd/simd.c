@@ -60,11 +60,25 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
     return isas[i].isa;
 }
 
+/* The multiplications of a product that is worth being less exact for. */
+#define LARGE_WORK 1e8
+
+const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
+                                           double work, int *parts)
+{
+    *parts = host->precision == DREAMBOOTH_BFLOAT16 ? 1
+             : work >= LARGE_WORK                   ? 2
+                                                    : 3;
+    return host->precision == DREAMBOOTH_EXACT || host->user != NULL
+               ? NULL
+               : db_bf16_isa_for(*parts);
+}
+
 #define TABLE(called, with)                                                    \
     {                                                                          \
         .size = sizeof(dreambooth_backend), .abi = DREAMBOOTH_BACKEND_ABI,     \
-        .name = called, .user = with, .gemm = db_simd_gemm,                    \
-        .conv2d_forward = db_simd_conv2d_forward,                              \
+        .features = DREAMBOOTH_READS_BFLOAT16, .name = called, .user = with,   \
+        .gemm = db_simd_gemm, .conv2d_forward = db_simd_conv2d_forward,        \
         .conv2d_backward_data = db_simd_conv2d_backward_data,                  \
         .conv2d_backward_weight = db_simd_conv2d_backward_weight,              \
         .group_norm_forward = db_blas_group_norm_forward,                      \

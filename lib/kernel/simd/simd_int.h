@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "dreambooth/backend.h"
+#include "kernel/bf16/bf16_int.h"
 
 /* k at a time: a panel of so much of B, 40 KB, stays in the first-level cache.
  */
@@ -75,6 +76,12 @@ bool db_simd_is_there(const struct db_simd_isa *isa);
 /* The isa that the slots of HOST's backend run on. */
 const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
 
+/* The tiles of bfloat16 that products are to be made of instead, and in how
+ * many PARTS; NULL where floats are faster, asked for, or named with the
+ * backend. */
+const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
+                                           double work, int *parts);
+
 /* Where the rows of a block of A are. */
 struct db_simd_rows {
     const float *at;
@@ -131,7 +138,7 @@ struct db_simd_convolution {
 };
 
 /* Whether Winograd's way is open to C and faster. */
-bool db_simd_winograd_pays(const struct db_simd_isa *isa,
+bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution);
 int db_simd_winograd(const dreambooth_kernel_host *host,
                      const struct db_simd_convolution *convolution);

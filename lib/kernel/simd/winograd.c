@@ -36,12 +36,14 @@ struct work {
     float *taps;                  /* a worker's [9][K_STEP, columns] */
 };
 
-bool db_simd_winograd_pays(const struct db_simd_isa *isa,
+bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution)
 {
+    const struct db_simd_isa *isa = db_simd_isa_of(host);
     const dreambooth_conv2d *c = &convolution->c;
 
-    return c->kernel_height == 3 && c->kernel_width == 3 && c->stride == 1 &&
+    return host->precision != DREAMBOOTH_EXACT && c->kernel_height == 3 &&
+           c->kernel_width == 3 && c->stride == 1 &&
            c->in_channels >= LEAST_CHANNELS &&
            c->out_channels >= LEAST_CHANNELS &&
            c->in_channels % isa->lanes == 0 &&

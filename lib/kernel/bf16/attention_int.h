@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* What attention forward and backward share: how heads are laid out. */
+#ifndef DB_KERNEL_BF16_ATTENTION_INT_H
+#define DB_KERNEL_BF16_ATTENTION_INT_H
+
+#include "kernel/bf16/bf16_int.h"
+#include "kernel/blas/blas_int.h"
+
+#define DB_BF16_LOG2_E 1.4426950408889634
+#define DB_BF16_LN_2 0.6931471805599453
+#define DB_BF16_MOST_STEPS 128 /* of a score, and of keys at a time */
+
+struct db_bf16_heads {
+    const dreambooth_attention *a;
+    const struct db_bf16_isa *isa;
+    int parts, terms;                /* terms: products of parts in a product */
+    int64_t row;                     /* floats between positions */
+    int64_t size_panels;             /* a head's values, 32 at a time */
+    int64_t score_steps, score_line; /* steps and bytes of all terms */
+    int64_t line_at[DB_BF16_MOST_STEPS];       /* 64 bytes apart */
+    int64_t tile_at[DB_BF16_MOST_STEPS];       /* a tile apart */
+    int64_t tile_at_parts[DB_BF16_MOST_STEPS]; /* all parts of a tile apart */
+};
+
+/* The strips of all heads, packed. */
+struct db_bf16_packed {
+    uint8_t *at;           /* free as scratch */
+    int64_t length;        /* positions, a multiple of 32 */
+    int64_t strips, strip; /* of a head; bytes of each */
+};
+
+void db_bf16_heads_init(struct db_bf16_heads *heads,
+                        const struct db_bf16_isa *isa, int parts,
+                        const dreambooth_attention *a);
+
+/* Floats from the start of a tensor [batch, length, heads, size] to HEAD. */
+int64_t db_bf16_head_at(const struct db_bf16_heads *heads, int64_t length,
+                        int64_t head);
+
+/* COUNT positions of a head, FACTOR x, as lines of all terms for the left side
+ * of a product or its right. Zeros behind LENGTH. */
+void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
+                       int64_t length, int64_t head, int64_t first,
+                       int64_t count, float factor, bool is_left, uint8_t *to);
+
+/* x [batch, length, heads, size] as right sides of scores: strips of 16
+ * positions, k along the terms. */
+int db_bf16_pack_terms(const dreambooth_kernel_host *host,
+                       const struct db_bf16_heads *heads, const float *x,
+                       int64_t length, float factor,
+                       struct db_bf16_packed *out);
+/* The same with k along the positions: strips of 16 of a head's values. */
+int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
+                          const struct db_bf16_heads *heads, const float *x,
+                          int64_t length, struct db_bf16_packed *out);
+
+static inline uint8_t *db_bf16_strip(const struct db_bf16_packed *packed,
+                                     int64_t head, int64_t strip)
+{
+    return packed->at + (head * packed->strips + strip) * packed->strip;
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Tiles multiplied by AVX512-BF16: 8 rows at a time, in 16 sums. */
+#include "kernel/bf16/bf16_int.h"
+
+#ifdef DB_BF16_AVX512
+#ifdef __clang__
+#pragma clang attribute push(                                                  \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,fma"))),       \
+    apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512bf16,fma")
+#endif
+#include "kernel/bf16/pack_int.h"
+
+#define ROWS 8
+
+static void nothing(void)
+{
+}
+
+/* One step of ROWS rows of a tile of A, with two tiles of B. */
+INLINE void one_step(const uint8_t *a, int64_t a_line, const uint8_t *b0,
+                     const uint8_t *b1, int64_t b_line, __m512 sums[ROWS][2])
+{
+    int64_t pair;
+    int r;
+
+    for (pair = 0; pair < DB_BF16_SIDE; pair++) {
+        const __m512bh left = (__m512bh)_mm512_loadu_si512(b0 + pair * b_line);
+        const __m512bh right = (__m512bh)_mm512_loadu_si512(b1 + pair * b_line);
+
+#pragma GCC unroll 8
+        for (r = 0; r < ROWS; r++) {
+            int32_t two;
+
+            memcpy(&two, a + r * a_line + pair * 4, sizeof(two));
+            const __m512bh value = (__m512bh)_mm512_set1_epi32(two);
+
+            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], value, left);
+            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], value, right);
+        }
+    }
+}
+
+INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
+                          float *c)
+{
+    __m512 sums[ROWS][2];
+    const int parts =
+        block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
+    int64_t i;
+    int r, part, j;
+
+#pragma GCC unroll 8
+    for (r = 0; r < ROWS; r++) {
+        float *at = c + r * DB_BF16_PANEL;
+
+        sums[r][0] = block->add ? _mm512_loadu_ps(at) : _mm512_setzero_ps();
+        sums[r][1] = block->add ? _mm512_loadu_ps(at + DB_BF16_SIDE)
+                                : _mm512_setzero_ps();
+    }
+    for (i = 0; i < block->steps; i++) {
+        const uint8_t *at = a + block->a_at[i];
+        const uint8_t *b0 = block->b[0] + block->b_at[i];
+        const uint8_t *b1 =
+            (block->b[1] == NULL ? block->b[0] : block->b[1]) + block->b_at[i];
+
+        for (j = 0; j < block->b_parts; j++)
+            for (part = block->a_parts; part-- > 0;)
+                if (part + j < parts)
+                    one_step(at + part * block->a_apart, block->a_line,
+                             b0 + j * block->b_apart, b1 + j * block->b_apart,
+                             block->b_line, sums);
+    }
+#pragma GCC unroll 8
+    for (r = 0; r < ROWS; r++) {
+        _mm512_storeu_ps(c + r * DB_BF16_PANEL, sums[r][0]);
+        _mm512_storeu_ps(c + r * DB_BF16_PANEL + DB_BF16_SIDE, sums[r][1]);
+    }
+}
+
+static void multiply(const struct db_bf16_block *block)
+{
+    int r;
+
+    for (r = 0; r < DB_BF16_PANEL; r += ROWS)
+        multiply_rows(block,
+                      block->a[r / DB_BF16_SIDE] +
+                          r % DB_BF16_SIDE * block->a_line,
+                      block->c + r * DB_BF16_PANEL);
+}
+
+const struct db_bf16_isa db_bf16_avx512 = {
+    nothing, nothing, multiply, rows, pairs, turn, put, terms, soften, scale};
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

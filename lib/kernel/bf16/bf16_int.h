@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products of tiles of bfloat16. A float is a sum of parts: itself rounded to
+ * bfloat16, what that leaves, rounded as well, and once more what is left; each
+ * has 8 of its 24 bits, and a sign. Sums are floats. With
+ *     1 part of each factor, a b is one product: DREAMBOOTH_BFLOAT16;
+ *     2 parts, it is three, a0 b0 + a0 b1 + a1 b0, good to 17 bits;
+ *     3 parts, it is six, as good as a product of floats.
+ * Processors that multiply tiles make six such products in less time than one
+ * of floats.
+ *
+ * A tile is 1 KB: 16 lines of 64 bytes. Of A a line is a row with 32 values
+ * along k; of B it is a pair of values of k, k and k + 1 side by side, for 16
+ * columns. 32 values of k are a step; 16 rows, or columns, over all steps are a
+ * strip. Parts of the same values lie APART bytes from each other.
+ *
+ * Work is divided by shape, and each sum is made along k in one order: the same
+ * bits on any number of threads.
+ */
+#ifndef DB_KERNEL_BF16_BF16_INT_H
+#define DB_KERNEL_BF16_BF16_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "dreambooth/backend.h"
+
+#define DB_BF16_TILE 1024 /* bytes */
+#define DB_BF16_LINE 64
+#define DB_BF16_SIDE 16 /* lines of a tile; rows or columns of a strip */
+#define DB_BF16_STEP 32 /* values of k */
+#define DB_BF16_PANEL (2 * DB_BF16_SIDE) /* rows and columns of a block */
+
+/* Floats, or bfloat16 as they are; one of the two is NULL. Neighbouring lines
+ * are ROW values apart. */
+struct db_bf16_from {
+    const float *f32;
+    const uint16_t *bf16;
+    int64_t row;
+};
+
+/* Two strips of A times two of B, over some steps. */
+struct db_bf16_block {
+    int64_t steps;
+    const uint8_t *a[2], *b[2]; /* b[1] may be NULL */
+    const int64_t *a_at, *b_at; /* bytes from there to each step's tile */
+    int64_t a_line, b_line;     /* bytes from line to line of a tile */
+    int a_parts, b_parts;
+    int64_t a_apart, b_apart;
+    float *c; /* [32, 32] */
+    bool add; /* to c */
+};
+
+/* How the result is put away: y = alpha c + beta y + bias. */
+struct db_bf16_result {
+    float *y;
+    float alpha, beta;
+    const float *bias; /* or NULL */
+};
+
+/* Softmax over KEYS more keys, a multiple of 32, of 32 queries. */
+struct db_bf16_softening {
+    int64_t keys;
+    const float *scores; /* [keys / 32][32 queries, 32 keys], of base 2 */
+    float *maximum, *sum, *factor; /* [32] */
+    uint8_t *p;                    /* [2 strips][keys / 32][parts] tiles of A */
+    int parts;
+};
+
+struct db_bf16_isa {
+    /* Around the blocks of a task, on its thread. */
+    void (*begin)(void);
+    void (*end)(void);
+    void (*multiply)(const struct db_bf16_block *block);
+    /* COUNT lines of K values along k, in tiles that are STEP bytes apart,
+     * zeros behind the last; all parts. bfloat16 has one. */
+    void (*rows)(const struct db_bf16_from *from, int64_t count, int64_t k,
+                 uint8_t *to, int64_t step, int parts, int64_t apart);
+    /* 16 lines of pairs: K <= 32 lines of COUNT <= 16 values are given. */
+    void (*pairs)(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts, int64_t apart);
+    /* Makes lines of a tile columns, in units of pairs. */
+    void (*turn)(uint8_t *tile);
+    void (*put)(int64_t count, const float *c,
+                const struct db_bf16_result *result);
+    /* The parts WHICH[0..TERMS) of FACTOR x [count], one behind the other. */
+    void (*terms)(const float *x, int64_t count, float factor, int parts,
+                  const int *which, int terms, uint8_t *to);
+    /* p = 2^(scores - maximum), with each maximum raised first; factor is what
+     * the former sum, and all that was summed with it, are worth then. */
+    void (*soften)(const struct db_bf16_softening *s);
+    /* y [32] *= factor */
+    void (*scale)(float factor, float *y);
+};
+
+/* STEPS whole tiles of COUNT <= 16 lines, all parts of one behind the other and
+ * zeros behind COUNT and K. */
+void db_bf16_rows(const struct db_bf16_isa *isa,
+                  const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int64_t steps, int parts);
+
+/* The same of pairs: K lines of COUNT values. */
+void db_bf16_pairs(const struct db_bf16_isa *isa,
+                   const struct db_bf16_from *from, int64_t count, int64_t k,
+                   uint8_t *to, int64_t steps, int parts);
+
+/* The fastest isa of this processor, if products of so many PARTS are faster
+ * with it than products of floats; else NULL. */
+const struct db_bf16_isa *db_bf16_isa_for(int parts);
+
+/* Those that the compiler knows. */
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__has_include)
+#if __has_include(<avx512bf16intrin.h>)
+#define DB_BF16_AVX512
+extern const struct db_bf16_isa db_bf16_avx512;
+#if __has_include(<amxbf16intrin.h>) && defined(__linux__)
+#define DB_BF16_AMX
+extern const struct db_bf16_isa db_bf16_amx;
+#endif
+#endif
+#endif
+
+struct db_bf16_product;
+
+/* Tiles of a strip for STEPS steps from STEP on, one behind the other, each
+ * followed by its low part where there is one. */
+typedef void db_bf16_pack(const struct db_bf16_product *product, int64_t strip,
+                          int64_t step, int64_t steps, uint8_t *to);
+
+/* An operand: packed where it is needed, or lying in tiles already. */
+struct db_bf16_operand {
+    int64_t strips;
+    int parts;
+    db_bf16_pack *pack; /* NULL: it lies at */
+    const uint8_t *base;
+    const int64_t *strip_at, *step_at; /* bytes, added up */
+    int64_t line, apart;
+};
+
+struct db_bf16_product {
+    const struct db_bf16_isa *isa;
+    struct db_bf16_operand a, b;
+    const void *source; /* for pack */
+    int64_t steps;
+    int64_t part; /* steps that are finished before the next; 0: any */
+    /* Rows of y: those below M, or row_of[strips of a][16], -1 for none. */
+    int64_t m, n;
+    const int64_t *row_of;
+    /* Columns: those below N, or column_of[strips of b], width_of of each. */
+    const int64_t *column_of, *width_of;
+    int64_t y_row;
+    struct db_bf16_result result;
+};
+
+int db_bf16_multiply(const dreambooth_kernel_host *host,
+                     const struct db_bf16_product *product);
+
+/*
+ * Images as tiles read them: every 32 channels are a plane of lines, one a
+ * position of an image with its padding. Lines of two pixels, COLUMNS positions
+ * apart, are those of two rows. Behind the last there are zeros.
+ */
+struct db_bf16_picture {
+    int64_t batch, height, width, channels; /* of x */
+    int64_t top, left;                      /* padding before */
+    int64_t spread;                         /* positions from pixel to pixel */
+    int64_t rows, columns;                  /* positions with padding */
+    int64_t positions; /* of a plane: at least rows times columns */
+    int64_t planes;
+    int parts;
+    uint8_t *at; /* [parts][batch][planes][positions] lines */
+    int64_t apart;
+};
+
+/* Completes PICTURE, from top, left, spread, rows, columns and positions on,
+ * and fills it from X. Free picture->at as scratch. */
+int db_bf16_picture_new(const dreambooth_kernel_host *host,
+                        const struct db_bf16_isa *isa, const float *x,
+                        struct db_bf16_picture *picture);
+
+#define DB_BF16_SLOT(name, arguments)                                          \
+    int db_bf16_##name(const dreambooth_kernel_host *host,                     \
+                       const struct db_bf16_isa *isa, int parts,               \
+                       const arguments *a)
+
+DB_BF16_SLOT(gemm, dreambooth_gemm);
+DB_BF16_SLOT(conv2d_forward, dreambooth_conv2d);
+DB_BF16_SLOT(conv2d_backward_data, dreambooth_conv2d);
+DB_BF16_SLOT(conv2d_backward_weight, dreambooth_conv2d);
+/* Attention with heads that are not too large for the caches. */
+bool db_bf16_heads_fit(const dreambooth_attention *a, int parts);
+DB_BF16_SLOT(attention_forward, dreambooth_attention);
+DB_BF16_SLOT(attention_backward, dreambooth_attention);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolutions by tiles. Tiles of A are pixels of the padded image where they
+ * lie: a place of the kernel is a distance that is added. So no patches are
+ * made. 16 neighbours in a row are a strip; where the width is no multiple,
+ * strips run on through the padding, and what it makes is thrown away.
+ *
+ * backward_data is the convolution of dy, its pixels a stride apart, with the
+ * weight's places in reverse order.
+ */
+#include <string.h>
+
+#include "kernel/bf16/bf16_int.h"
+#include "kernel/blas/blas_int.h"
+
+#define BLOCK_PIXELS 512
+#define BLOCK_BYTES (1 << 20) /* of an image, in the second-level cache */
+
+/* What a step of k is. */
+struct step {
+    int64_t place, plane;
+};
+
+struct convolution {
+    struct db_bf16_picture picture;
+    int64_t kernel_height, kernel_width, stride;
+    int64_t out_height, out_width, out_channels;
+    const float *x;
+    struct db_bf16_from weight;
+    bool reversed; /* weight [in][place][out], places from the last */
+    const float *bias;
+    float *y;
+    struct step *steps;
+    int64_t *strip_at, *step_at, *row_of;
+};
+
+static int64_t places_of(const struct convolution *c)
+{
+    return c->kernel_height * c->kernel_width;
+}
+
+static bool is_whole(const struct convolution *c)
+{
+    return c->out_width % DB_BF16_SIDE == 0;
+}
+
+/* Strips of an image. */
+static int64_t strips_of(const struct convolution *c)
+{
+    if (is_whole(c))
+        return c->out_height * c->out_width / DB_BF16_SIDE;
+    return db_blas_pieces(
+        (c->out_height - 1) * c->picture.columns + c->out_width, DB_BF16_SIDE);
+}
+
+/* Planes whose pixels, for one block of strips, stay in the cache. */
+static int64_t planes_at_once(const struct convolution *c)
+{
+    const struct db_bf16_picture *p = &c->picture;
+    const int64_t rows = db_blas_smaller(
+        p->rows, c->stride * db_blas_pieces(BLOCK_PIXELS, c->out_width) +
+                     c->kernel_height);
+    const int64_t bytes = rows * p->columns * DB_BF16_LINE * p->parts;
+    const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
+    const int64_t most = db_blas_larger(BLOCK_BYTES / bytes, 1);
+
+    return db_blas_pieces(planes, db_blas_pieces(planes, most));
+}
+
+static void lay_steps(struct convolution *c, int64_t group)
+{
+    const struct db_bf16_picture *p = &c->picture;
+    int64_t first, place, plane, i = 0;
+
+    for (first = 0; first < p->planes; first += group)
+        for (place = 0; place < places_of(c); place++)
+            for (plane = first;
+                 plane < db_blas_smaller(first + group, p->planes); plane++) {
+                c->steps[i] = (struct step){place, plane};
+                c->step_at[i++] = (plane * p->positions +
+                                   place / c->kernel_width * p->columns +
+                                   place % c->kernel_width) *
+                                  DB_BF16_LINE;
+            }
+}
+
+static void lay_strips(struct convolution *c)
+{
+    const struct db_bf16_picture *p = &c->picture;
+    const int64_t strips = strips_of(c);
+    const int64_t columns = is_whole(c) ? c->out_width : p->columns;
+    int64_t i, r;
+
+    for (i = 0; i < p->batch * strips; i++) {
+        const int64_t image = i / strips;
+
+        for (r = 0; r < DB_BF16_SIDE; r++) {
+            const int64_t at = i % strips * DB_BF16_SIDE + r;
+            const int64_t y = at / columns, x = at % columns;
+
+            if (r == 0)
+                c->strip_at[i] = (image * p->planes * p->positions +
+                                  c->stride * (y * p->columns + x)) *
+                                 DB_BF16_LINE;
+            c->row_of[i * DB_BF16_SIDE + r] =
+                y < c->out_height && x < c->out_width
+                    ? (image * c->out_height + y) * c->out_width + x
+                    : -1;
+        }
+    }
+}
+
+/* Steps from I on, before END, that are neighbouring planes of one place. */
+static int64_t run_of(const struct convolution *c, int64_t i, int64_t end)
+{
+    int64_t count = 1;
+
+    while (i + count < end && c->steps[i + count].place == c->steps[i].place)
+        count++;
+    return count;
+}
+
+static void pack_weight(const struct db_bf16_product *p, int64_t strip,
+                        int64_t step, int64_t steps, uint8_t *to)
+{
+    const struct convolution *c = p->source;
+    const int64_t in = c->picture.channels, out = c->out_channels;
+    const int64_t column = strip * DB_BF16_SIDE;
+    const int64_t count = db_blas_smaller(DB_BF16_SIDE, out - column);
+    int64_t i, j, run;
+
+    for (i = step; i < step + steps; i += run) {
+        const int64_t channel = c->steps[i].plane * DB_BF16_STEP;
+        const int64_t place = c->steps[i].place;
+        const int64_t at = c->reversed
+                               ? channel * c->weight.row +
+                                     (places_of(c) - 1 - place) * out + column
+                               : column * c->weight.row + place * in + channel;
+        struct db_bf16_from from = c->weight;
+        int64_t k;
+
+        run = run_of(c, i, step + steps);
+        k = db_blas_smaller(run * DB_BF16_STEP, in - channel);
+        if (from.f32 != NULL)
+            from.f32 += at;
+        else
+            from.bf16 += at;
+        if (c->reversed)
+            db_bf16_pairs(p->isa, &from, count, k, to, run, p->b.parts);
+        else
+            db_bf16_rows(p->isa, &from, count, k, to, run, p->b.parts);
+        for (j = 0; j < run * p->b.parts; j++, to += DB_BF16_TILE)
+            if (!c->reversed)
+                p->isa->turn(to);
+    }
+}
+
+static int multiply(const dreambooth_kernel_host *host,
+                    const struct db_bf16_isa *isa, int parts,
+                    struct convolution *c)
+{
+    const struct db_bf16_picture *picture = &c->picture;
+    const int64_t strips = picture->batch * strips_of(c);
+    const int64_t steps = places_of(c) * picture->planes;
+    const int64_t group = planes_at_once(c);
+    const struct db_bf16_product p = {
+        .isa = isa,
+        .a = {.strips = strips,
+              .parts = picture->parts,
+              .base = picture->at,
+              .strip_at = c->strip_at,
+              .step_at = c->step_at,
+              .line = c->stride * DB_BF16_LINE,
+              .apart = picture->apart},
+        .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
+              .parts = parts,
+              .pack = pack_weight},
+        .source = c,
+        .steps = steps,
+        .part = places_of(c) * group,
+        .n = c->out_channels,
+        .row_of = c->row_of,
+        .y_row = c->out_channels,
+        .result = {c->y, 1.0f, 0.0f, c->bias}};
+
+    lay_steps(c, group);
+    lay_strips(c);
+    return db_bf16_multiply(host, &p);
+}
+
+static int convolve(const dreambooth_kernel_host *host,
+                    const struct db_bf16_isa *isa, int parts,
+                    struct convolution *c)
+{
+    struct db_bf16_picture *p = &c->picture;
+    const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
+    const int64_t steps = places_of(c) * planes;
+    const int64_t strips = p->batch * strips_of(c);
+    int status;
+
+    /* As far as the last strip reads. */
+    p->positions = db_blas_larger(
+        p->rows * p->columns,
+        c->stride * (is_whole(c) ? 0 : strips_of(c) * DB_BF16_SIDE) +
+            (c->kernel_height - 1) * p->columns + c->kernel_width);
+    p->parts = parts;
+    c->steps = host->scratch_new(
+        host,
+        (size_t)steps * sizeof(*c->steps) +
+            (size_t)(steps + strips * (1 + DB_BF16_SIDE)) * sizeof(int64_t));
+    if (c->steps == NULL)
+        return DREAMBOOTH_ENOMEM;
+    c->step_at = (int64_t *)(void *)(c->steps + steps);
+    c->strip_at = c->step_at + steps;
+    c->row_of = c->strip_at + strips;
+    status = db_bf16_picture_new(host, isa, c->x, p);
+    if (status == DREAMBOOTH_OK) {
+        status = multiply(host, isa, c->weight.bf16 != NULL ? 1 : parts, c);
+        host->scratch_free(host, p->at);
+    }
+    host->scratch_free(host, c->steps);
+    return status;
+}
+
+static bool is_pointwise(const dreambooth_conv2d *a)
+{
+    return a->kernel_height * a->kernel_width == 1 && a->stride == 1 &&
+           a->out_height == a->in_height && a->out_width == a->in_width;
+}
+
+int db_bf16_conv2d_forward(const dreambooth_kernel_host *host,
+                           const struct db_bf16_isa *isa, int parts,
+                           const dreambooth_conv2d *a)
+{
+    const int64_t weight_row =
+        a->kernel_height * a->kernel_width * a->in_channels;
+    struct convolution c = {
+        .picture = {.batch = a->batch,
+                    .height = a->in_height,
+                    .width = a->in_width,
+                    .channels = a->in_channels,
+                    .top = a->pad_top,
+                    .left = a->pad_left,
+                    .spread = 1,
+                    .rows = a->in_height + a->pad_top + a->pad_bottom,
+                    .columns = a->in_width + a->pad_left + a->pad_right},
+        .kernel_height = a->kernel_height,
+        .kernel_width = a->kernel_width,
+        .stride = a->stride,
+        .out_height = a->out_height,
+        .out_width = a->out_width,
+        .out_channels = a->out_channels,
+        .x = a->x,
+        .weight = {a->weight, a->weight_bf16, weight_row},
+        .bias = a->bias,
+        .y = a->y};
+    const dreambooth_gemm product = {.batch = 1,
+                                     .m = a->batch * a->out_height *
+                                          a->out_width,
+                                     .n = a->out_channels,
+                                     .k = a->in_channels,
+                                     .transpose_b = 1,
+                                     .alpha = 1.0f,
+                                     .a = a->x,
+                                     .b = a->weight,
+                                     .b_bf16 = a->weight_bf16,
+                                     .c = a->y,
+                                     .lda = a->in_channels,
+                                     .ldb = a->in_channels,
+                                     .ldc = a->out_channels,
+                                     .bias = a->bias};
+
+    return is_pointwise(a) ? db_bf16_gemm(host, isa, parts, &product)
+                           : convolve(host, isa, parts, &c);
+}
+
+int db_bf16_conv2d_backward_data(const dreambooth_kernel_host *host,
+                                 const struct db_bf16_isa *isa, int parts,
+                                 const dreambooth_conv2d *a)
+{
+    const int64_t top = a->kernel_height - 1 - a->pad_top;
+    const int64_t left = a->kernel_width - 1 - a->pad_left;
+    struct convolution c = {
+        .picture = {.batch = a->batch,
+                    .height = a->out_height,
+                    .width = a->out_width,
+                    .channels = a->out_channels,
+                    .top = top,
+                    .left = left,
+                    .spread = a->stride,
+                    .rows = a->in_height + a->kernel_height - 1,
+                    .columns = a->in_width + a->kernel_width - 1},
+        .kernel_height = a->kernel_height,
+        .kernel_width = a->kernel_width,
+        .stride = 1,
+        .out_height = a->in_height,
+        .out_width = a->in_width,
+        .out_channels = a->in_channels,
+        .x = a->dy,
+        .weight = {a->weight, a->weight_bf16,
+                   a->kernel_height * a->kernel_width * a->in_channels},
+        .reversed = true,
+        .y = a->dx};
+    const dreambooth_gemm product = {.batch = 1,
+                                     .m = a->batch * a->out_height *
+                                          a->out_width,
+                                     .n = a->in_channels,
+                                     .k = a->out_channels,
+                                     .alpha = 1.0f,
+                                     .a = a->dy,
+                                     .b = a->weight,
+                                     .b_bf16 = a->weight_bf16,
+                                     .c = a->dx,
+                                     .lda = a->out_channels,
+                                     .ldb = a->in_channels,
+                                     .ldc = a->in_channels};
+
+    return is_pointwise(a) ? db_bf16_gemm(host, isa, parts, &product)
+                           : convolve(host, isa, parts, &c);
+}

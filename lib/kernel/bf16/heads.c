@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Heads of attention as tiles. */
+#include "kernel/bf16/attention_int.h"
+
+#include <string.h>
+
+#define MOST_TERMS 6
+
+/* The parts of both sides in each term, the smallest products first. */
+static const struct {
+    int left, right;
+} terms_of[][MOST_TERMS] = {
+    {{0, 0}},
+    {{1, 0}, {0, 1}, {0, 0}},
+    {{2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}},
+};
+
+static int count_terms(int parts)
+{
+    return parts * (parts + 1) / 2;
+}
+
+static int64_t steps_of(const dreambooth_attention *a, int parts)
+{
+    return db_blas_pieces(count_terms(parts) * a->head_size, DB_BF16_STEP);
+}
+
+bool db_bf16_heads_fit(const dreambooth_attention *a, int parts)
+{
+    return steps_of(a, parts) <= DB_BF16_MOST_STEPS;
+}
+
+void db_bf16_heads_init(struct db_bf16_heads *heads,
+                        const struct db_bf16_isa *isa, int parts,
+                        const dreambooth_attention *a)
+{
+    int64_t i;
+
+    heads->a = a;
+    heads->isa = isa;
+    heads->parts = parts;
+    heads->terms = count_terms(parts);
+    heads->row = a->heads * a->head_size;
+    heads->size_panels = db_blas_pieces(a->head_size, DB_BF16_PANEL);
+    heads->score_steps = steps_of(a, parts);
+    heads->score_line = heads->score_steps * DB_BF16_LINE;
+    for (i = 0; i < DB_BF16_MOST_STEPS; i++) {
+        heads->line_at[i] = i * DB_BF16_LINE;
+        heads->tile_at[i] = i * DB_BF16_TILE;
+        heads->tile_at_parts[i] = i * DB_BF16_TILE * parts;
+    }
+}
+
+int64_t db_bf16_head_at(const struct db_bf16_heads *heads, int64_t length,
+                        int64_t head)
+{
+    return head / heads->a->heads * length * heads->row +
+           head % heads->a->heads * heads->a->head_size;
+}
+
+void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
+                       int64_t length, int64_t head, int64_t first,
+                       int64_t count, float factor, bool is_left, uint8_t *to)
+{
+    const int64_t size = heads->a->head_size;
+    const int64_t there =
+        db_blas_larger(db_blas_smaller(count, length - first), 0);
+    int which[MOST_TERMS];
+    int64_t r;
+    int i;
+
+    for (i = 0; i < heads->terms; i++)
+        which[i] = is_left ? terms_of[heads->parts - 1][i].left
+                           : terms_of[heads->parts - 1][i].right;
+    x += db_bf16_head_at(heads, length, head) + first * heads->row;
+    for (r = 0; r < there; r++) {
+        heads->isa->terms(x + r * heads->row, size, factor, heads->parts, which,
+                          heads->terms, to);
+        memset(to + heads->terms * size * 2, 0,
+               (size_t)(heads->score_line - heads->terms * size * 2));
+        to += heads->score_line;
+    }
+    memset(to, 0, (size_t)((count - there) * heads->score_line));
+}
+
+struct packing {
+    const struct db_bf16_heads *heads;
+    const float *x;
+    int64_t length;
+    float factor;
+    const struct db_bf16_packed *out;
+};
+
+static void pack_terms(void *argument, int64_t index, int worker)
+{
+    const struct packing *p = argument;
+    const struct db_bf16_heads *h = p->heads;
+    uint8_t lines[DB_BF16_MOST_STEPS * DB_BF16_TILE];
+    const int64_t head = index / p->out->strips;
+    uint8_t *to = p->out->at + index * p->out->strip;
+    int64_t i, r;
+
+    (void)worker;
+    db_bf16_lay_terms(h, p->x, p->length, head,
+                      index % p->out->strips * DB_BF16_SIDE, DB_BF16_SIDE,
+                      p->factor, false, lines);
+    for (i = 0; i < h->score_steps; i++, to += DB_BF16_TILE) {
+        for (r = 0; r < DB_BF16_SIDE; r++)
+            memcpy(to + r * DB_BF16_LINE,
+                   lines + r * h->score_line + i * DB_BF16_LINE, DB_BF16_LINE);
+        h->isa->turn(to);
+    }
+}
+
+static int64_t whole_panels(int64_t length)
+{
+    return db_blas_pieces(length, DB_BF16_PANEL) * DB_BF16_PANEL;
+}
+
+int db_bf16_pack_terms(const dreambooth_kernel_host *host,
+                       const struct db_bf16_heads *heads, const float *x,
+                       int64_t length, float factor, struct db_bf16_packed *out)
+{
+    const int64_t count = heads->a->batch * heads->a->heads;
+    struct packing packing = {heads, x, length, factor, out};
+
+    out->length = whole_panels(length);
+    out->strips = out->length / DB_BF16_SIDE;
+    out->strip = heads->score_steps * DB_BF16_TILE;
+    out->at =
+        host->scratch_new(host, (size_t)(count * out->strips * out->strip));
+    if (out->at == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, count * out->strips, pack_terms, &packing);
+    return DREAMBOOTH_OK;
+}
+
+static void pack_strip(void *argument, int64_t index, int worker)
+{
+    const struct packing *p = argument;
+    const struct db_bf16_heads *h = p->heads;
+    const int64_t first = index % p->out->strips * DB_BF16_SIDE;
+    struct db_bf16_from from = {
+        p->x + db_bf16_head_at(h, p->length, index / p->out->strips) + first,
+        NULL, h->row};
+    uint8_t *to = p->out->at + index * p->out->strip;
+    int64_t i;
+
+    (void)worker;
+    for (i = 0; i < p->out->length; i += DB_BF16_STEP) {
+        h->isa->pairs(&from,
+                      db_blas_smaller(DB_BF16_SIDE, h->a->head_size - first),
+                      p->length - i, to, h->parts, DB_BF16_TILE);
+        from.f32 += DB_BF16_STEP * h->row;
+        to += DB_BF16_TILE * h->parts;
+    }
+}
+
+int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
+                          const struct db_bf16_heads *heads, const float *x,
+                          int64_t length, struct db_bf16_packed *out)
+{
+    const int64_t count = heads->a->batch * heads->a->heads;
+    struct packing packing = {heads, x, length, 1.0f, out};
+
+    out->length = whole_panels(length);
+    out->strips = db_blas_pieces(heads->a->head_size, DB_BF16_SIDE);
+    out->strip = out->length / DB_BF16_STEP * DB_BF16_TILE * heads->parts;
+    out->at =
+        host->scratch_new(host, (size_t)(count * out->strips * out->strip));
+    if (out->at == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, count * out->strips, pack_strip, &packing);
+    return DREAMBOOTH_OK;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Which isas the processor has and the system allows. */
+#include <string.h>
+
+#include "kernel/bf16/bf16_int.h"
+
+#ifdef DB_BF16_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM */
+#define TILE_DATA 18              /* the state component of the tiles */
+
+/* Every processor with tiles multiplies bfloat16. Asking again costs nothing.
+ */
+static bool has_amx(void)
+{
+    return __builtin_cpu_supports("avx512bf16") &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
+
+const struct db_bf16_isa *db_bf16_isa_for(int parts)
+{
+#ifdef DB_BF16_AMX
+    if (has_amx())
+        return &db_bf16_amx;
+#endif
+#ifdef DB_BF16_AVX512
+    if (parts == 1 && __builtin_cpu_supports("avx512bf16"))
+        return &db_bf16_avx512;
+#endif
+    (void)parts;
+    return NULL;
+}
+
+void db_bf16_rows(const struct db_bf16_isa *isa,
+                  const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int64_t steps, int parts)
+{
+    const int64_t bytes = count * DB_BF16_LINE;
+    int64_t i;
+
+    isa->rows(from, count, k, to, parts * DB_BF16_TILE, parts, DB_BF16_TILE);
+    if (count == DB_BF16_SIDE)
+        return;
+    for (i = 0; i < steps * parts; i++)
+        memset(to + i * DB_BF16_TILE + bytes, 0,
+               (size_t)(DB_BF16_TILE - bytes));
+}
+
+void db_bf16_pairs(const struct db_bf16_isa *isa,
+                   const struct db_bf16_from *from, int64_t count, int64_t k,
+                   uint8_t *to, int64_t steps, int parts)
+{
+    struct db_bf16_from at = *from;
+    int64_t i;
+
+    for (i = 0; i < steps; i++, k -= DB_BF16_STEP) {
+        isa->pairs(&at, count, k, to, parts, DB_BF16_TILE);
+        if (at.f32 != NULL)
+            at.f32 += DB_BF16_STEP * at.row;
+        else
+            at.bf16 += DB_BF16_STEP * at.row;
+        to += parts * DB_BF16_TILE;
+    }
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the AVX-512 isas share: splitting floats into bfloat16, and putting
+ * results away. A file that includes it has said which instructions it may use.
+ */
+#ifndef DB_KERNEL_BF16_PACK_INT_H
+#define DB_KERNEL_BF16_PACK_INT_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernel/bf16/bf16_int.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Of 16 values, the first COUNT. */
+INLINE __mmask16 first_of(int64_t count)
+{
+    return count >= 16  ? (__mmask16)0xffff
+           : count <= 0 ? (__mmask16)0
+                        : (__mmask16)((1u << count) - 1);
+}
+
+INLINE __m512 widen(__m256i half)
+{
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* Takes the next part of 32 values off them. */
+INLINE __m512i part_of(__m512 *a, __m512 *b)
+{
+    const __m512i part = (__m512i)_mm512_cvtne2ps_pbh(*b, *a);
+
+    *a = _mm512_sub_ps(*a, widen(_mm512_castsi512_si256(part)));
+    *b = _mm512_sub_ps(*b, widen(_mm512_extracti64x4_epi64(part, 1)));
+    return part;
+}
+
+/* What memory has to bring while a line is split: a later one. */
+#define LINES_AHEAD 2
+
+static void rows(const struct db_bf16_from *from, int64_t count, int64_t k,
+                 uint8_t *to, int64_t step, int parts, int64_t apart)
+{
+    int64_t r, i;
+    int part;
+
+    for (r = 0; r < count; r++) {
+        const int64_t line = r * from->row;
+        const int64_t ahead =
+            r + LINES_AHEAD < count ? LINES_AHEAD * from->row : 0;
+        uint8_t *at = to + r * DB_BF16_LINE;
+
+        for (i = 0; i < k && from->bf16 != NULL; i += 32, at += step) {
+            const __mmask32 all = k - i >= 32 ? ~0u : (1u << (k - i)) - 1;
+            const uint16_t *x = from->bf16 + line + i;
+
+            _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
+            _mm512_storeu_si512(at, _mm512_maskz_loadu_epi16(all, x));
+        }
+        for (i = 0; i < k && from->f32 != NULL; i += 32, at += step) {
+            const float *x = from->f32 + line + i;
+            __m512 a = _mm512_maskz_loadu_ps(first_of(k - i), x);
+            __m512 b = _mm512_maskz_loadu_ps(first_of(k - i - 16), x + 16);
+
+            _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(x + ahead + 16), _MM_HINT_T0);
+            for (part = 0; part < parts; part++)
+                _mm512_storeu_si512(at + part * apart, part_of(&a, &b));
+        }
+    }
+}
+
+static const uint16_t interleaved[32] = {
+    0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
+static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts, int64_t apart)
+{
+    const __m512i order = _mm512_loadu_si512(interleaved);
+    const __mmask16 columns = first_of(count);
+    int64_t i;
+    int part;
+
+    for (i = 0; i < DB_BF16_STEP; i += 2, to += DB_BF16_LINE) {
+        const __mmask16 first = i < k ? columns : 0;
+        const __mmask16 second = i + 1 < k ? columns : 0;
+
+        if (from->bf16 != NULL) {
+            const uint16_t *at = from->bf16 + i * from->row;
+            const __m512i both = _mm512_inserti64x4(
+                _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first, at)),
+                _mm256_maskz_loadu_epi16(second, at + from->row), 1);
+
+            _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
+            continue;
+        }
+        const float *at = from->f32 + i * from->row;
+        __m512 a = _mm512_maskz_loadu_ps(first, at);
+        __m512 b = _mm512_maskz_loadu_ps(second, at + from->row);
+
+        for (part = 0; part < parts; part++)
+            _mm512_storeu_si512(to + part * apart, _mm512_permutexvar_epi16(
+                                                       order, part_of(&a, &b)));
+    }
+}
+
+/* Lanes 0 and 2, or 1 and 3, of two vectors. */
+#define EVEN_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0x88)
+#define ODD_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0xdd)
+
+static void turn(uint8_t *tile)
+{
+    __m512i x[16], y[16];
+    int i;
+
+    for (i = 0; i < 16; i++)
+        x[i] = _mm512_loadu_si512(tile + i * DB_BF16_LINE);
+    for (i = 0; i < 16; i += 2) {
+        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    for (i = 0; i < 16; i += 4) {
+        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
+        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
+        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
+        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
+    }
+    /* Lane l of x[4 g + j] is now column 4 l + j of lines 4 g .. 4 g + 3. */
+    for (i = 0; i < 16; i += i % 8 == 3 ? 5 : 1) {
+        y[i] = EVEN_LANES(x[i], x[i + 4]);
+        y[i + 4] = ODD_LANES(x[i], x[i + 4]);
+    }
+    for (i = 0; i < 8; i++) {
+        _mm512_storeu_si512(tile + i * DB_BF16_LINE,
+                            EVEN_LANES(y[i], y[i + 8]));
+        _mm512_storeu_si512(tile + (i + 8) * DB_BF16_LINE,
+                            ODD_LANES(y[i], y[i + 8]));
+    }
+}
+
+static void put(int64_t count, const float *c,
+                const struct db_bf16_result *result)
+{
+    const __m512 alpha = _mm512_set1_ps(result->alpha);
+    const __m512 beta = _mm512_set1_ps(result->beta);
+    int64_t i;
+
+    for (i = 0; i < count; i += 16) {
+        const __mmask16 some = first_of(count - i);
+        __m512 sum = _mm512_mul_ps(alpha, _mm512_loadu_ps(c + i));
+
+        if (result->beta != 0.0f)
+            sum = _mm512_fmadd_ps(
+                beta, _mm512_maskz_loadu_ps(some, result->y + i), sum);
+        if (result->bias != NULL)
+            sum = _mm512_add_ps(sum,
+                                _mm512_maskz_loadu_ps(some, result->bias + i));
+        _mm512_mask_storeu_ps(result->y + i, some, sum);
+    }
+}
+
+static void terms(const float *x, int64_t count, float factor, int parts,
+                  const int *which, int terms, uint8_t *to)
+{
+    const __m512 by = _mm512_set1_ps(factor);
+    __m512i part[3];
+    int64_t k;
+    int i;
+
+    for (k = 0; k < count; k += DB_BF16_STEP) {
+        const __mmask32 all = count - k >= 32 ? ~0u : (1u << (count - k)) - 1;
+        __m512 a = _mm512_mul_ps(
+            by, _mm512_maskz_loadu_ps(first_of(count - k), x + k));
+        __m512 b = _mm512_mul_ps(
+            by, _mm512_maskz_loadu_ps(first_of(count - k - 16), x + k + 16));
+
+        for (i = 0; i < parts; i++)
+            part[i] = part_of(&a, &b);
+        for (i = 0; i < terms; i++)
+            _mm512_mask_storeu_epi16(to + (i * count + k) * 2, all,
+                                     part[which[i]]);
+    }
+}
+
+/* 2^x for x <= 0, to 1e-7 by a polynomial on [-1/2, 1/2]; 0 below 2^-126. */
+INLINE __m512 power_of_2(__m512 x)
+{
+    const __mmask16 is_normal =
+        _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
+    const __m512 whole =
+        _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 rest = _mm512_sub_ps(x, whole);
+    __m512 y = _mm512_set1_ps(1.3276472e-3f);
+
+    y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(9.6755413e-3f));
+    y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(5.5507133e-2f));
+    y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(2.4022120e-1f));
+    y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(6.9314697e-1f));
+    y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(1.0f));
+    return _mm512_maskz_scalef_ps(is_normal, y, whole);
+}
+
+#define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
+
+INLINE float largest_of(const float *row, int64_t keys)
+{
+    __m512 a = _mm512_loadu_ps(row), b = _mm512_loadu_ps(row + 16);
+    int64_t k;
+
+    for (k = DB_BF16_PANEL; k < keys; k += DB_BF16_PANEL) {
+        row += BLOCK;
+        a = _mm512_max_ps(a, _mm512_loadu_ps(row));
+        b = _mm512_max_ps(b, _mm512_loadu_ps(row + 16));
+    }
+    return _mm512_reduce_max_ps(_mm512_max_ps(a, b));
+}
+
+/* A query's share; TO is its line in the first tile. */
+INLINE float soften_row(const float *row, int64_t keys, float maximum,
+                        const int parts, uint8_t *to)
+{
+    const __m512 top = _mm512_set1_ps(maximum);
+    __m512 sum = _mm512_setzero_ps();
+    int64_t k;
+    int i;
+
+    for (k = 0; k < keys; k += DB_BF16_PANEL) {
+        __m512 a = power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row), top));
+        __m512 b = power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row + 16), top));
+
+        sum = _mm512_add_ps(sum, _mm512_add_ps(a, b));
+        for (i = 0; i < parts; i++, to += DB_BF16_TILE)
+            _mm512_storeu_si512(to, part_of(&a, &b));
+        row += BLOCK;
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
+static void soften(const struct db_bf16_softening *s)
+{
+    const int64_t strip = s->keys / DB_BF16_STEP * s->parts * DB_BF16_TILE;
+    int r;
+
+    for (r = 0; r < DB_BF16_PANEL; r++) {
+        const float *row = s->scores + r * DB_BF16_PANEL;
+        uint8_t *to =
+            s->p + r / DB_BF16_SIDE * strip + r % DB_BF16_SIDE * DB_BF16_LINE;
+        const float here = largest_of(row, s->keys);
+        const float top = here > s->maximum[r] ? here : s->maximum[r];
+        float sum;
+
+        if (s->parts == 1)
+            sum = soften_row(row, s->keys, top, 1, to);
+        else if (s->parts == 2)
+            sum = soften_row(row, s->keys, top, 2, to);
+        else
+            sum = soften_row(row, s->keys, top, 3, to);
+        s->factor[r] = s->maximum[r] == top
+                           ? 1.0f
+                           : _mm512_cvtss_f32(power_of_2(
+                                 _mm512_set1_ps(s->maximum[r] - top)));
+        s->sum[r] = s->sum[r] * s->factor[r] + sum;
+        s->maximum[r] = top;
+    }
+}
+
+static void scale(float factor, float *y)
+{
+    const __m512 by = _mm512_set1_ps(factor);
+
+    _mm512_storeu_ps(y, _mm512_mul_ps(by, _mm512_loadu_ps(y)));
+    _mm512_storeu_ps(y + 16, _mm512_mul_ps(by, _mm512_loadu_ps(y + 16)));
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Images laid out for tiles. */
+#include <string.h>
+
+#include "kernel/bf16/bf16_int.h"
+#include "kernel/blas/blas_int.h"
+
+struct work {
+    const struct db_bf16_isa *isa;
+    const struct db_bf16_picture *picture;
+    const float *x;
+};
+
+static void clear(const struct db_bf16_picture *p, uint8_t *to, int64_t lines)
+{
+    int part;
+
+    for (part = 0; part < p->parts; part++)
+        memset(to + part * p->apart, 0, (size_t)(lines * DB_BF16_LINE));
+}
+
+/* A row of pixels, in one plane. */
+static void lay_pixels(const struct work *work, const float *x, int64_t plane,
+                       uint8_t *to)
+{
+    const struct db_bf16_picture *p = work->picture;
+    const int64_t channel = plane * DB_BF16_STEP;
+    const int64_t count = db_blas_smaller(DB_BF16_STEP, p->channels - channel);
+    struct db_bf16_from from = {x + channel, NULL, p->channels};
+    int64_t i;
+
+    if (p->spread == 1) {
+        work->isa->rows(&from, p->width, count, to, 0, p->parts, p->apart);
+        return;
+    }
+    for (i = 0; i < p->width; i++, from.f32 += p->channels) {
+        work->isa->rows(&from, 1, count, to, 0, p->parts, p->apart);
+        to += DB_BF16_LINE;
+        if (i + 1 < p->width)
+            clear(p, to, p->spread - 1);
+        to += (p->spread - 1) * DB_BF16_LINE;
+    }
+}
+
+/* A row of positions, in all planes; row p->rows is what is behind. */
+static void lay_row(void *argument, int64_t index, int worker)
+{
+    const struct work *work = argument;
+    const struct db_bf16_picture *p = work->picture;
+    const int64_t row = index % (p->rows + 1), image = index / (p->rows + 1);
+    const int64_t y = (row - p->top) / p->spread;
+    const bool is_pixels = row >= p->top && row < p->rows && y < p->height &&
+                           (row - p->top) % p->spread == 0;
+    const int64_t lines =
+        row == p->rows ? p->positions - p->rows * p->columns : p->columns;
+    const int64_t after = p->left + (p->width - 1) * p->spread + 1;
+    int64_t plane;
+
+    (void)worker;
+    for (plane = 0; plane < p->planes; plane++) {
+        uint8_t *to = p->at + ((image * p->planes + plane) * p->positions +
+                               row * p->columns) *
+                                  DB_BF16_LINE;
+
+        if (!is_pixels) {
+            clear(p, to, lines);
+            continue;
+        }
+        clear(p, to, p->left);
+        lay_pixels(work,
+                   work->x + (image * p->height + y) * p->width * p->channels,
+                   plane, to + p->left * DB_BF16_LINE);
+        clear(p, to + after * DB_BF16_LINE, p->columns - after);
+    }
+}
+
+int db_bf16_picture_new(const dreambooth_kernel_host *host,
+                        const struct db_bf16_isa *isa, const float *x,
+                        struct db_bf16_picture *picture)
+{
+    struct work work = {isa, picture, x};
+    int64_t size;
+
+    picture->planes = db_blas_pieces(picture->channels, DB_BF16_STEP);
+    size = picture->batch * picture->planes * picture->positions * DB_BF16_LINE;
+    picture->apart = size;
+    picture->at = host->scratch_new(host, (size_t)(size * picture->parts));
+    if (picture->at == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, picture->batch * (picture->rows + 1), lay_row, &work);
+    return DREAMBOOTH_OK;
+}
