@@ -124,11 +124,13 @@ typedef struct dreambooth_conv2d {
  * Group normalisation: x, y [batch, pixels, channels], statistics over each
  * (image, group) of channels / groups adjacent channels, biased variance;
  * weight and bias [channels]. forward writes y, mean and rstd [batch, groups];
- * backward writes dx (if not NULL) and adds to dweight and dbias (if not NULL).
+ * y may be x. backward writes dx (if not NULL), which may be dy, and adds to
+ * dweight and dbias (if not NULL).
  */
 typedef struct dreambooth_group_norm {
     int64_t batch, pixels, channels, groups;
     float epsilon;
+    int32_t silu; /* not 0: y is the SiLU of that, and dy its gradient */
     const float *x, *weight, *bias;
     float *y, *mean, *rstd;
     const float *dy;

@@ -4,9 +4,10 @@
  */
 #include "grad/tape_int.h"
 
-/* The gradients' places: dx (may stay NULL), dweight, dbias. */
+/* The gradients' places: dx (may stay NULL, or be DY), dweight, dbias. */
 static int gradients(struct db_tape *tape, struct db_op *op,
-                     struct db_tensor **dx, float **dweight, float **dbias)
+                     struct db_tensor *dy, struct db_tensor **dx,
+                     float **dweight, float **dbias)
 {
     *dx = NULL;
     *dweight = *dbias = NULL;
@@ -16,20 +17,20 @@ static int gradients(struct db_tape *tape, struct db_op *op,
     if (db_param_wanted(op->params[1]) &&
         (*dbias = db_param_gradient(tape, op->params[1])) == NULL)
         return tape->status;
-    if (op->inputs[0] != NULL &&
-        (*dx = db_op_tensor(tape, &op->saved[0]->shape)) == NULL)
+    if (op->inputs[0] != NULL && (*dx = db_op_over(tape, dy)) == NULL)
         return tape->status;
     return DREAMBOOTH_OK;
 }
 
 static void group_form(dreambooth_group_norm *a, const struct db_tensor *x,
-                       int64_t groups, float epsilon)
+                       const union db_op_facts *facts)
 {
     a->batch = x->shape.size[0];
     a->channels = db_shape_columns(&x->shape);
     a->pixels = db_shape_rows(&x->shape) / (a->batch > 0 ? a->batch : 1);
-    a->groups = groups;
-    a->epsilon = epsilon;
+    a->groups = facts->norm.groups;
+    a->epsilon = facts->norm.epsilon;
+    a->silu = facts->norm.silu;
     a->x = db_tensor_f32(x);
 }
 
@@ -38,12 +39,13 @@ static int group_norm_backward(struct db_tape *tape, struct db_op *op,
 {
     dreambooth_group_norm a = {.dy = db_tensor_f32(dy)};
     struct db_tensor *dx;
-    int status = gradients(tape, op, &dx, &a.dweight, &a.dbias);
+    int status = gradients(tape, op, dy, &dx, &a.dweight, &a.dbias);
 
     if (status != DREAMBOOTH_OK)
         return status;
-    group_form(&a, op->saved[0], op->facts.norm.groups, op->facts.norm.epsilon);
+    group_form(&a, op->saved[0], &op->facts);
     a.weight = db_tensor_f32(op->params[0]->data);
+    a.bias = db_tensor_f32(op->params[1]->data);
     a.mean = db_tensor_f32(op->saved[1]);
     a.rstd = db_tensor_f32(op->saved[2]);
     a.dx = dx == NULL ? NULL : db_tensor_f32(dx);
@@ -65,7 +67,7 @@ static int layer_norm_backward(struct db_tape *tape, struct db_op *op,
 {
     dreambooth_layer_norm a = {.dy = db_tensor_f32(dy)};
     struct db_tensor *dx;
-    int status = gradients(tape, op, &dx, &a.dweight, &a.dbias);
+    int status = gradients(tape, op, dy, &dx, &a.dweight, &a.dbias);
 
     if (status != DREAMBOOTH_OK)
         return status;
@@ -83,12 +85,15 @@ struct places {
     struct db_tensor *y, *mean, *rstd;
 };
 
-static bool make_places(struct db_tape *tape, const struct db_shape *shape,
-                        int64_t count, struct places *places)
+static bool make_places(struct db_tape *tape, struct db_var *x,
+                        struct db_param *const *params, int64_t count,
+                        struct places *places)
 {
     struct db_shape statistics = db_shape1(count);
 
-    places->y = db_op_tensor(tape, shape);
+    places->y = db_op_wanted(tape, &x, 1, params)
+                    ? db_op_tensor(tape, &x->data->shape)
+                    : db_op_in_place(tape, x);
     places->mean = db_op_tensor(tape, &statistics);
     places->rstd = db_op_tensor(tape, &statistics);
     return tape->status == DREAMBOOTH_OK;
@@ -126,10 +131,10 @@ static bool fits(const struct db_shape *x, const struct db_param *weight,
 
 struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
                              struct db_param *weight, struct db_param *bias,
-                             int64_t groups, float epsilon)
+                             int64_t groups, float epsilon, bool silu)
 {
     struct db_param *params[DB_OP_PARAMS] = {weight, bias};
-    union db_op_facts facts = {.norm = {groups, epsilon}};
+    union db_op_facts facts = {.norm = {groups, epsilon, silu}};
     dreambooth_group_norm a = {0};
     struct places places;
 
@@ -138,8 +143,8 @@ struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
     if (!fits(&x->data->shape, weight, bias) || groups < 1 ||
         db_shape_columns(&x->data->shape) % groups != 0)
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
-    group_form(&a, x->data, groups, epsilon);
-    if (make_places(tape, &x->data->shape, a.batch * groups, &places)) {
+    group_form(&a, x->data, &facts);
+    if (make_places(tape, x, params, a.batch * groups, &places)) {
         a.weight = db_tensor_f32(weight->data);
         a.bias = db_tensor_f32(bias->data);
         a.y = db_tensor_f32(places.y);
@@ -155,7 +160,7 @@ struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
                              float epsilon)
 {
     struct db_param *params[DB_OP_PARAMS] = {weight, bias};
-    union db_op_facts facts = {.norm = {0, epsilon}};
+    union db_op_facts facts = {.norm = {0, epsilon, false}};
     dreambooth_layer_norm a = {0};
     struct places places;
 
@@ -164,7 +169,7 @@ struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
     if (!fits(&x->data->shape, weight, bias))
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     layer_form(&a, x->data, epsilon);
-    if (make_places(tape, &x->data->shape, a.rows, &places)) {
+    if (make_places(tape, x, params, a.rows, &places)) {
         a.weight = db_tensor_f32(weight->data);
         a.bias = db_tensor_f32(bias->data);
         a.y = db_tensor_f32(places.y);

@@ -5,17 +5,10 @@
  */
 #include "grad/tape_int.h"
 
-/* dy's own memory where nobody else holds it: elementwise gradients fit in. */
-static struct db_tensor *over(struct db_tape *tape, struct db_tensor *dy)
-{
-    return db_tensor_sole(dy) ? db_tensor_hold(dy)
-                              : db_op_tensor(tape, &dy->shape);
-}
-
 static int activation_backward(struct db_tape *tape, struct db_op *op,
                                struct db_tensor *dy)
 {
-    struct db_tensor *dx = over(tape, dy);
+    struct db_tensor *dx = db_op_over(tape, dy);
     dreambooth_unary a = {.activation = op->facts.activation,
                           .count = db_tensor_count(dy),
                           .x = db_tensor_f32(op->saved[0]),
@@ -132,7 +125,7 @@ struct db_var *db_add(struct db_tape *tape, struct db_var *x, struct db_var *y)
 static int scale_backward(struct db_tape *tape, struct db_op *op,
                           struct db_tensor *dy)
 {
-    struct db_tensor *dx = over(tape, dy);
+    struct db_tensor *dx = db_op_over(tape, dy);
     dreambooth_axpby a = {.count = db_tensor_count(dy),
                           .alpha = op->facts.factor,
                           .x = db_tensor_f32(dy)};

@@ -26,10 +26,11 @@ struct db_var *db_conv2d(struct db_tape *tape, struct db_var *x,
                          struct db_param *weight, struct db_param *bias,
                          const struct db_conv2d_form *form);
 
-/* Over [batch, .., channels]: statistics of each image and group. */
+/* Over [batch, .., channels]: statistics of each image and group. With SILU the
+ * result is the SiLU of it, and what lies between is never in memory. */
 struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
                              struct db_param *weight, struct db_param *bias,
-                             int64_t groups, float epsilon);
+                             int64_t groups, float epsilon, bool silu);
 /* Over the last dimension. */
 struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
                              struct db_param *weight, struct db_param *bias,

@@ -312,6 +312,12 @@ struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x)
     return db_op_tensor(tape, &x->data->shape);
 }
 
+struct db_tensor *db_op_over(struct db_tape *tape, struct db_tensor *dy)
+{
+    return db_tensor_sole(dy) ? db_tensor_hold(dy)
+                              : db_op_tensor(tape, &dy->shape);
+}
+
 struct db_var *db_op_misfit(struct db_tape *tape, const char *name,
                             struct db_var *const *inputs, int count,
                             const struct db_shape *other)

@@ -31,6 +31,7 @@ struct db_op {
         struct {
             int64_t groups;
             float epsilon;
+            bool silu;
         } norm;
         struct {
             int64_t heads;
@@ -106,6 +107,9 @@ struct db_tensor *db_op_tensor(struct db_tape *tape,
 bool db_op_sole(const struct db_var *x);
 /* X's own tensor where nobody else can see it, else a fresh one alike. */
 struct db_tensor *db_op_in_place(struct db_tape *tape, struct db_var *x);
+/* DY's own tensor where nobody else holds it, else a fresh one alike: for
+ * gradients that are elementwise. */
+struct db_tensor *db_op_over(struct db_tape *tape, struct db_tensor *dy);
 /* SUM = X + Y, of one shape; SUM may be either. */
 int db_add_tensors(struct db_tape *tape, const struct db_tensor *x,
                    const struct db_tensor *y, struct db_tensor *sum);

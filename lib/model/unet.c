@@ -322,6 +322,18 @@ static struct db_var *run_middle(struct pass *pass, struct db_var *x)
     return x;
 }
 
+/* A traced run shows what the last norm gives before the SiLU. */
+static struct db_var *end(struct pass *pass, struct db_var *x)
+{
+    const struct db_norm *norm = &pass->unet->conv_norm_out;
+
+    if (pass->trace == NULL)
+        return db_norm_silu_forward(pass->tape, norm, x);
+    x = db_norm_forward(pass->tape, norm, x);
+    db_trace_note(pass->trace, x, "conv_norm_out", "");
+    return db_activation(pass->tape, x, DREAMBOOTH_SILU);
+}
+
 static struct db_var *run(struct pass *pass, struct db_var *x)
 {
     const struct db_unet *unet = pass->unet;
@@ -335,9 +347,7 @@ static struct db_var *run(struct pass *pass, struct db_var *x)
     x = run_middle(pass, x);
     for (i = 0; i < unet->config.levels; i++)
         x = run_up(pass, &unet->up[i], x);
-    x = db_norm_forward(pass->tape, &unet->conv_norm_out, x);
-    db_trace_note(pass->trace, x, "conv_norm_out", "");
-    x = db_activation(pass->tape, x, DREAMBOOTH_SILU);
+    x = end(pass, x);
     x = db_conv_forward(pass->tape, &unet->conv_out, x);
     db_trace_note(pass->trace, x, "conv_out", "");
     return x;

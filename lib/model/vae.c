@@ -217,8 +217,7 @@ static struct db_var *end_run(struct db_tape *tape,
                               const struct db_vae_half *half, struct db_var *x,
                               const struct db_trace *trace)
 {
-    x = db_norm_forward(tape, &half->conv_norm_out, x);
-    x = db_activation(tape, x, DREAMBOOTH_SILU);
+    x = db_norm_silu_forward(tape, &half->conv_norm_out, x);
     x = db_conv_forward(tape, &half->conv_out, x);
     db_trace_note(trace, x, half->name, "conv_out");
     return x;

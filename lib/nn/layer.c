@@ -142,7 +142,15 @@ struct db_var *db_norm_forward(struct db_tape *tape, const struct db_norm *norm,
     if (norm->groups == 0)
         return db_layer_norm(tape, x, norm->weight, norm->bias, norm->epsilon);
     return db_group_norm(tape, x, norm->weight, norm->bias, norm->groups,
-                         norm->epsilon);
+                         norm->epsilon, false);
+}
+
+struct db_var *db_norm_silu_forward(struct db_tape *tape,
+                                    const struct db_norm *norm,
+                                    struct db_var *x)
+{
+    return db_group_norm(tape, x, norm->weight, norm->bias, norm->groups,
+                         norm->epsilon, true);
 }
 
 void db_upsampler_build(struct db_conv_layer *layer, struct db_params *params,

@@ -66,6 +66,10 @@ void db_layer_norm_build(struct db_norm *norm, struct db_params *params,
                          double epsilon);
 struct db_var *db_norm_forward(struct db_tape *tape, const struct db_norm *norm,
                                struct db_var *x);
+/* The SiLU of a group normalisation. */
+struct db_var *db_norm_silu_forward(struct db_tape *tape,
+                                    const struct db_norm *norm,
+                                    struct db_var *x);
 
 /* The change of size between levels: a 3x3 convolution, after repeating pixels
  * on the way up, with stride 2 on the way down. NAME is "downsamplers.0" or

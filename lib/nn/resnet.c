@@ -30,9 +30,7 @@ static struct db_var *norm_silu_conv(struct db_tape *tape,
                                      const struct db_conv_layer *conv,
                                      struct db_var *x)
 {
-    x = db_norm_forward(tape, norm, x);
-    x = db_activation(tape, x, DREAMBOOTH_SILU);
-    return db_conv_forward(tape, conv, x);
+    return db_conv_forward(tape, conv, db_norm_silu_forward(tape, norm, x));
 }
 
 static struct db_var *body(struct db_tape *tape, const void *context,

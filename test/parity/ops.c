@@ -234,7 +234,8 @@ static struct db_var *apply_group_norm(struct op_case *c)
     struct db_param *bias = param(c, "b", DB_LAYOUT_PLAIN);
 
     return db_group_norm(&c->tape, x, weight, bias,
-                         (int64_t)number(c, "groups"), (float)number(c, "eps"));
+                         (int64_t)number(c, "groups"), (float)number(c, "eps"),
+                         false);
 }
 
 static struct db_var *apply_layer_norm(struct op_case *c)

@@ -120,11 +120,13 @@ static void naive_normalise(struct naive *n, int64_t b, int64_t pixels,
 
 static void naive_group_norm(struct naive *n)
 {
-    int64_t pixels = n->count / n->columns / n->ys[0], b, g;
+    int64_t pixels = n->count / n->columns / n->ys[0], b, g, i;
 
     for (b = 0; b < n->ys[0]; b++)
         for (g = 0; g < n->facts[0]; g++)
             naive_normalise(n, b, pixels, g, n->facts[0]);
+    for (i = 0; n->facts[1] != 0 && i < n->count; i++)
+        n->y[i] /= 1.0 + exp(-n->y[i]);
 }
 
 static void naive_layer_norm(struct naive *n)

@@ -167,7 +167,8 @@ static float *offset_input(struct bag *bag, int64_t count, int64_t offset)
     return values;
 }
 
-/* batch, pixels, channels, groups, offset, which outputs */
+/* batch, pixels, channels, groups, offset, which outputs: dx 1, dweight 2,
+ * dbias 4; with 8 the SiLU, with 16 in place */
 static int run_group_norm(struct db_device *d, struct bag *bag,
                           const int64_t *s)
 {
@@ -176,12 +177,15 @@ static int run_group_norm(struct db_device *d, struct bag *bag,
                                .pixels = s[1],
                                .channels = s[2],
                                .groups = s[3],
-                               .epsilon = 1e-5f};
+                               .epsilon = 1e-5f,
+                               .silu = (s[5] & 8) != 0};
+    float *dy;
 
     a.x = offset_input(bag, count, s[4]);
     a.weight = input(bag, s[2]);
     a.bias = input(bag, s[2]);
-    a.dy = input(bag, count);
+    dy = input(bag, count);
+    a.dy = dy;
     a.y = output(bag, count);
     a.mean = output(bag, s[0] * s[3]);
     a.rstd = output(bag, s[0] * s[3]);
@@ -190,10 +194,20 @@ static int run_group_norm(struct db_device *d, struct bag *bag,
     a.dbias = s[5] & 4 ? output(bag, s[2]) : NULL;
     if (db_run(d, group_norm_forward, &a) != DREAMBOOTH_OK)
         return d->env->error_status;
-    return db_run(d, group_norm_backward, &a);
+    if (s[5] & 16) {
+        memcpy(a.dx, dy, (size_t)count * sizeof(float));
+        a.dy = a.dx;
+    }
+    if (db_run(d, group_norm_backward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    if (!(s[5] & 16))
+        return DREAMBOOTH_OK;
+    memcpy(a.y, a.x, (size_t)count * sizeof(float));
+    a.x = a.y;
+    return db_run(d, group_norm_forward, &a);
 }
 
-/* rows, channels, offset, which outputs */
+/* rows, channels, offset, which outputs; with 8 in place */
 static int run_layer_norm(struct db_device *d, struct bag *bag,
                           const int64_t *s)
 {
@@ -213,7 +227,17 @@ static int run_layer_norm(struct db_device *d, struct bag *bag,
     a.dbias = s[3] & 4 ? output(bag, s[1]) : NULL;
     if (db_run(d, layer_norm_forward, &a) != DREAMBOOTH_OK)
         return d->env->error_status;
-    return db_run(d, layer_norm_backward, &a);
+    if (s[3] & 8) {
+        memcpy(a.dx, a.dy, (size_t)count * sizeof(float));
+        a.dy = a.dx;
+    }
+    if (db_run(d, layer_norm_backward, &a) != DREAMBOOTH_OK)
+        return d->env->error_status;
+    if (!(s[3] & 8))
+        return DREAMBOOTH_OK;
+    memcpy(a.y, a.x, (size_t)count * sizeof(float));
+    a.x = a.y;
+    return db_run(d, layer_norm_forward, &a);
 }
 
 /* batch, heads, queries, keys, head_size, causal, gain */
@@ -519,11 +543,15 @@ static const struct test_case cases[] = {
      2e-6},
 
     {"group norm", run_group_norm, {3, 35, 12, 4, 0, 7}, 2e-6},
+    {"group norm silu", run_group_norm, {3, 35, 12, 4, 0, 15}, 2e-6},
+    {"group norm silu wide", run_group_norm, {2, 301, 330, 3, 0, 15}, 3e-6},
+    {"group norm silu in place", run_group_norm, {2, 133, 37, 37, 1, 31}, 4e-6},
     {"group norm 1 pixel", run_group_norm, {1, 1, 15, 3, 0, 7}, 2e-6},
     {"group norm only dx", run_group_norm, {2, 301, 70, 7, 0, 1}, 3e-6},
     {"group norm only dbias", run_group_norm, {2, 131, 6, 3, 0, 4}, 2e-6},
     {"group norm offset", run_group_norm, {2, 137, 66, 3, 500, 7}, 2e-4},
     {"layer norm", run_layer_norm, {37, 67, 0, 7}, 2e-6},
+    {"layer norm in place", run_layer_norm, {37, 67, 0, 15}, 2e-6},
     {"layer norm 1", run_layer_norm, {1, 3, 0, 7}, 2e-6},
     {"layer norm no dx", run_layer_norm, {131, 13, 0, 2}, 2e-6},
     {"layer norm offset", run_layer_norm, {7, 129, 500, 7}, 2e-4},

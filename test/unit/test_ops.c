@@ -54,7 +54,8 @@ static struct db_var *conv2d(struct db_tape *tape, struct db_var **x,
 static struct db_var *group_norm(struct db_tape *tape, struct db_var **x,
                                  struct db_param *p, const int64_t *facts)
 {
-    return db_group_norm(tape, x[0], &p[0], &p[1], facts[0], 1e-3f);
+    return db_group_norm(tape, x[0], &p[0], &p[1], facts[0], 1e-3f,
+                         facts[1] != 0);
 }
 
 static struct db_var *layer_norm(struct db_tape *tape, struct db_var **x,
@@ -272,6 +273,7 @@ static const struct op_case cases[] = {
      {R4(3, 3, 3, 2), R1(3)},
      {2, 1, 1, 1, 1, 1}},
     {"group norm, image", group_norm, {R4(2, 3, 2, 6)}, {R1(6), R1(6)}, {3}},
+    {"group norm, silu", group_norm, {R4(2, 3, 2, 6)}, {R1(6), R1(6)}, {2, 1}},
     {"group norm, sequence", group_norm, {R3(2, 5, 4)}, {R1(4), R1(4)}, {1}},
     {"layer norm", layer_norm, {R3(2, 3, 7)}, {R1(7), R1(7)}, {0}},
     {"attention, cross",

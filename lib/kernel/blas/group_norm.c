@@ -1,84 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Group normalisation through sums over pixels for each channel, which are
- * contiguous, and only then sums over the channels of a group. Sums run over
- * fixed blocks of pixels and are added in the order of the blocks. The variance
- * takes its own pass, as the mean may be large.
+ * Group normalisation in two passes over the image, forward and backward: one
+ * for sums over blocks of pixels, for each channel and then each group, and one
+ * that writes. Blocks are added in their order.
+ *
+ * A channel's variance in a block comes from differences to the block's first
+ * pixel, so that no digits are lost however large the mean is; blocks are
+ * joined by their means and sums of squares (Chan et al., 1979).
  */
-#include "kernel/blas/blas_int.h"
+#include "kernel/elementwise/elementwise.h"
 
 #include <math.h>
-#include <string.h>
 
 #define LEAST_PIXELS 128 /* of a block */
 #define MOST_BLOCKS 256
-#define CHANNELS 64 /* whose sums are held at a time */
+
+/* Factors of the last pass, for each image, by their place. */
+enum { MEAN, FACTOR, SLOPE, SHIFT, FACTORS };
 
 struct norm_work {
     const dreambooth_group_norm *a;
-    int64_t block;    /* pixels of a block */
-    int64_t blocks;   /* of an image */
-    double *partial;  /* [batch, blocks, 2, channels] */
-    double *sums;     /* [batch, 2, channels] */
-    float *per_image; /* [batch, 4, channels]: factors for the last pass */
+    const struct db_elementwise *row;
+    int64_t block;   /* pixels of a block */
+    int64_t blocks;  /* of an image */
+    double *partial; /* [batch, blocks, 2, channels] */
+    float *factors;  /* [batch, FACTORS, channels] */
 };
-
-static int64_t group_of(const dreambooth_group_norm *a, int64_t image,
-                        int64_t channel)
-{
-    return image * a->groups + channel / (a->channels / a->groups);
-}
-
-static void free_work(const dreambooth_kernel_host *host,
-                      struct norm_work *work)
-{
-    host->scratch_free(host, work->per_image);
-    host->scratch_free(host, work->partial);
-}
 
 static int new_work(const dreambooth_kernel_host *host, struct norm_work *work,
                     const dreambooth_group_norm *a)
 {
-    size_t doubles;
+    size_t doubles, floats;
 
     work->a = a;
+    work->row = db_elementwise_of(host);
     work->block =
         db_blas_larger(LEAST_PIXELS, db_blas_pieces(a->pixels, MOST_BLOCKS));
     work->blocks = db_blas_pieces(a->pixels, work->block);
-    doubles = (size_t)(a->batch * (work->blocks + 1) * 2 * a->channels);
-    work->partial = host->scratch_new(host, doubles * sizeof(double));
+    doubles = (size_t)(a->batch * work->blocks * 2 * a->channels);
+    floats = (size_t)(a->batch * FACTORS * a->channels);
+    work->partial = host->scratch_new(host, doubles * sizeof(double) +
+                                                floats * sizeof(float));
     if (work->partial == NULL)
         return DREAMBOOTH_ENOMEM;
-    work->sums = work->partial + a->batch * work->blocks * 2 * a->channels;
-    work->per_image = host->scratch_new(
-        host, (size_t)(a->batch * 4 * a->channels) * sizeof(float));
-    if (work->per_image == NULL) {
-        host->scratch_free(host, work->partial);
-        return DREAMBOOTH_ENOMEM;
-    }
+    work->factors = (float *)(work->partial + doubles);
     return DREAMBOOTH_OK;
-}
-
-/* sums[b, .., c] = the blocks' partial sums */
-static void add_partials(const struct norm_work *work)
-{
-    const int64_t values = 2 * work->a->channels;
-    int64_t b;
-    int64_t block;
-    int64_t i;
-
-    for (b = 0; b < work->a->batch; b++) {
-        double *restrict sums = work->sums + b * values;
-
-        memset(sums, 0, (size_t)values * sizeof(double));
-        for (block = 0; block < work->blocks; block++) {
-            const double *restrict partial =
-                work->partial + (b * work->blocks + block) * values;
-
-            for (i = 0; i < values; i++)
-                sums[i] += partial[i];
-        }
-    }
 }
 
 /* One block of pixels of an image. */
@@ -101,138 +67,123 @@ static struct piece piece_at(const struct norm_work *work, int64_t index)
     return piece;
 }
 
-static void sum_rows(const float *restrict x, int64_t rows, int64_t stride,
-                     int64_t width, double *restrict out)
+static struct db_norm_row row_of(const struct norm_work *work, int64_t image)
 {
-    double sum[CHANNELS] = {0};
-    int64_t r;
-    int64_t i;
+    const dreambooth_group_norm *a = work->a;
+    const float *factors = work->factors + image * FACTORS * a->channels;
+    struct db_norm_row row = {.mean = factors + MEAN * a->channels,
+                              .factor = factors + FACTOR * a->channels,
+                              .bias = a->bias,
+                              .slope = factors + SLOPE * a->channels,
+                              .shift = factors + SHIFT * a->channels,
+                              .silu = a->silu != 0};
 
-    for (r = 0; r < rows; r++)
-        for (i = 0; i < width; i++)
-            sum[i] += (double)x[r * stride + i];
-    memcpy(out, sum, (size_t)width * sizeof(double));
+    return row;
 }
 
-static void sum_piece(void *argument, int64_t index, int worker)
+/* The mean of a block's group and its sum of squares about it, from the sums of
+ * its channels about their first pixels FIRST. */
+static void join_channels(const struct piece *piece, const float *first,
+                          int64_t width, double *sum, double *square)
+{
+    const double rows = (double)piece->rows;
+    double mean = 0.0, squares = 0.0;
+    int64_t i;
+
+    for (i = 0; i < width; i++) {
+        squares += square[i] - sum[i] * sum[i] / rows;
+        sum[i] = (double)first[i] + sum[i] / rows;
+        mean += sum[i];
+    }
+    mean /= (double)width;
+    for (i = 0; i < width; i++)
+        squares += rows * (sum[i] - mean) * (sum[i] - mean);
+    sum[0] = mean;
+    square[0] = squares;
+}
+
+static void measure_piece(void *argument, int64_t index, int worker)
 {
     const struct norm_work *work = argument;
-    const int64_t channels = work->a->channels;
+    const dreambooth_group_norm *a = work->a;
+    const int64_t width = a->channels / a->groups;
     const struct piece piece = piece_at(work, index);
+    const float *x = a->x + piece.at;
     int64_t c;
 
     (void)worker;
-    memset(piece.partial + channels, 0, (size_t)channels * sizeof(double));
-    for (c = 0; c < channels; c += CHANNELS)
-        sum_rows(work->a->x + piece.at + c, piece.rows, channels,
-                 db_blas_smaller(CHANNELS, channels - c), piece.partial + c);
+    work->row->moments(x, piece.rows, a->channels, a->channels, piece.partial,
+                       piece.partial + a->channels);
+    for (c = 0; c < a->channels; c += width)
+        join_channels(&piece, x + c, width, piece.partial + c,
+                      piece.partial + a->channels + c);
 }
 
-/* The sum of the squares of x - mean */
-static void square_rows(const float *restrict x, const double *restrict mean,
-                        int64_t rows, int64_t stride, int64_t width,
-                        double *restrict out)
+/* Mean and variance of an image's group that begins with CHANNEL. */
+static void join_blocks(const struct norm_work *work, int64_t image,
+                        int64_t channel, double *mean_out, double *variance)
 {
-    double sum[CHANNELS] = {0};
-    int64_t r;
+    const dreambooth_group_norm *a = work->a;
+    const int64_t first = image * work->blocks;
+    const int64_t width = a->channels / a->groups;
+    double mean = 0.0, squares = 0.0;
     int64_t i;
 
-    for (r = 0; r < rows; r++)
-        for (i = 0; i < width; i++) {
-            double apart = (double)x[r * stride + i] - mean[i];
+    for (i = first; i < first + work->blocks; i++) {
+        const struct piece piece = piece_at(work, i);
 
-            sum[i] += apart * apart;
-        }
-    memcpy(out, sum, (size_t)width * sizeof(double));
+        mean += (double)piece.rows * piece.partial[channel];
+    }
+    mean /= (double)a->pixels;
+    for (i = first; i < first + work->blocks; i++) {
+        const struct piece piece = piece_at(work, i);
+        const double apart = piece.partial[channel] - mean;
+
+        squares += piece.partial[a->channels + channel] +
+                   (double)(piece.rows * width) * apart * apart;
+    }
+    *mean_out = mean;
+    *variance = squares / (double)(a->pixels * width);
 }
 
-/* Reads the group's mean, one a channel, in the first half of the image's sums;
- * the first half of the partial sums stays. */
-static void square_piece(void *argument, int64_t index, int worker)
-{
-    const struct norm_work *work = argument;
-    const int64_t channels = work->a->channels;
-    const struct piece piece = piece_at(work, index);
-    const double *mean = work->sums + piece.image * 2 * channels;
-    int64_t c;
-
-    (void)worker;
-    for (c = 0; c < channels; c += CHANNELS)
-        square_rows(work->a->x + piece.at + c, mean + c, piece.rows, channels,
-                    db_blas_smaller(CHANNELS, channels - c),
-                    piece.partial + channels + c);
-}
-
-/* Adds up each group's channels and puts the sum over count to all of them. */
-static void average_groups(const struct norm_work *work, double *sums)
+static void finish_statistics(const struct norm_work *work, int64_t image)
 {
     const dreambooth_group_norm *a = work->a;
     const int64_t width = a->channels / a->groups;
-    const double count = (double)(width * a->pixels);
-    int64_t g;
-    int64_t i;
+    float *factors = work->factors + image * FACTORS * a->channels;
+    int64_t g, c;
 
     for (g = 0; g < a->groups; g++) {
-        double sum = 0.0;
+        double mean, variance, rstd;
 
-        for (i = 0; i < width; i++)
-            sum += sums[g * width + i];
-        for (i = 0; i < width; i++)
-            sums[g * width + i] = sum / count;
-    }
-}
+        join_blocks(work, image, g * width, &mean, &variance);
+        rstd = 1.0 / sqrt(fmax(variance, 0.0) + (double)a->epsilon);
+        a->mean[image * a->groups + g] = (float)mean;
+        a->rstd[image * a->groups + g] = (float)rstd;
+        for (c = g * width; c < (g + 1) * width; c++) {
+            const double rest = mean - (double)(float)mean;
+            const double factor = rstd * (double)a->weight[c];
 
-/* mean and rstd, and for each channel the mean and the factor of the last pass:
- * y = (x - mean) factor + bias */
-static void finish_statistics(const struct norm_work *work)
-{
-    const dreambooth_group_norm *a = work->a;
-    int64_t b;
-    int64_t c;
-
-    for (b = 0; b < a->batch; b++) {
-        const double *mean = work->sums + b * 2 * a->channels;
-        const double *variance = mean + a->channels;
-        float *factors = work->per_image + b * 4 * a->channels;
-
-        for (c = 0; c < a->channels; c++) {
-            double rstd = 1.0 / sqrt(variance[c] + (double)a->epsilon);
-
-            a->mean[group_of(a, b, c)] = (float)mean[c];
-            a->rstd[group_of(a, b, c)] = (float)rstd;
-            factors[c] = (float)mean[c];
-            factors[a->channels + c] = (float)(rstd * (double)a->weight[c]);
-            factors[2 * a->channels + c] =
-                (float)((double)a->bias[c] - (mean[c] - (double)factors[c]) *
-                                                 rstd * (double)a->weight[c]);
+            factors[MEAN * a->channels + c] = (float)mean;
+            factors[FACTOR * a->channels + c] = (float)factor;
+            factors[SHIFT * a->channels + c] =
+                (float)((double)a->bias[c] - rest * factor);
         }
     }
-}
-
-static void normalise_row(const float *restrict x,
-                          const float *restrict factors, int64_t channels,
-                          float *restrict y)
-{
-    const float *restrict factor = factors + channels;
-    const float *restrict bias = factors + 2 * channels;
-    int64_t c;
-
-    for (c = 0; c < channels; c++)
-        y[c] = (x[c] - factors[c]) * factor[c] + bias[c];
 }
 
 static void normalise_piece(void *argument, int64_t index, int worker)
 {
     const struct norm_work *work = argument;
-    const int64_t channels = work->a->channels;
+    const dreambooth_group_norm *a = work->a;
     const struct piece piece = piece_at(work, index);
-    int64_t r;
+    struct db_norm_row row = row_of(work, piece.image);
+    int64_t at = piece.at, r;
 
     (void)worker;
-    for (r = 0; r < piece.rows; r++)
-        normalise_row(work->a->x + piece.at + r * channels,
-                      work->per_image + piece.image * 4 * channels, channels,
-                      work->a->y + piece.at + r * channels);
+    row.bias = row.shift;
+    for (r = 0; r < piece.rows; r++, at += a->channels)
+        work->row->normalise(&row, a->x + at, a->channels, a->y + at);
 }
 
 int db_blas_group_norm_forward(const dreambooth_kernel_host *host,
@@ -240,48 +191,33 @@ int db_blas_group_norm_forward(const dreambooth_kernel_host *host,
 {
     struct norm_work work;
     int status = new_work(host, &work, a);
-    int64_t count;
-    int64_t b;
+    int64_t image;
 
     if (status != DREAMBOOTH_OK)
         return status;
-    count = a->batch * work.blocks;
-    host->parallel(host, count, sum_piece, &work);
-    add_partials(&work);
-    for (b = 0; b < a->batch; b++)
-        average_groups(&work, work.sums + b * 2 * a->channels);
-    host->parallel(host, count, square_piece, &work);
-    add_partials(&work);
-    for (b = 0; b < 2 * a->batch; b++)
-        average_groups(&work, work.sums + b * a->channels);
-    finish_statistics(&work);
-    host->parallel(host, count, normalise_piece, &work);
-    free_work(host, &work);
+    host->parallel(host, a->batch * work.blocks, measure_piece, &work);
+    for (image = 0; image < a->batch; image++)
+        finish_statistics(&work, image);
+    host->parallel(host, a->batch * work.blocks, normalise_piece, &work);
+    host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;
 }
 
-/* sum(dy) and sum(dy xhat) over the rows */
-static void gradient_rows(const float *restrict dy, const float *restrict x,
-                          const float *restrict mean,
-                          const float *restrict rstd, int64_t rows,
-                          int64_t stride, int64_t width, double *restrict out,
-                          double *restrict product_out)
+/* mean of each channel's group, and the factor to its normalised value */
+static void spread_statistics(const struct norm_work *work)
 {
-    double sum[CHANNELS] = {0};
-    double product[CHANNELS] = {0};
-    int64_t r;
-    int64_t i;
+    const dreambooth_group_norm *a = work->a;
+    const int64_t width = a->channels / a->groups;
+    int64_t b, c;
 
-    for (r = 0; r < rows; r++)
-        for (i = 0; i < width; i++) {
-            float slope = dy[r * stride + i];
+    for (b = 0; b < a->batch; b++)
+        for (c = 0; c < a->channels; c++) {
+            const int64_t group = b * a->groups + c / width;
+            float *factors = work->factors + b * FACTORS * a->channels + c;
 
-            sum[i] += (double)slope;
-            product[i] += (double)slope *
-                          (double)((x[r * stride + i] - mean[i]) * rstd[i]);
+            factors[MEAN * a->channels] = a->mean[group];
+            factors[FACTOR * a->channels] = a->rstd[group] * a->weight[c];
         }
-    memcpy(out, sum, (size_t)width * sizeof(double));
-    memcpy(product_out, product, (size_t)width * sizeof(double));
 }
 
 static void gradient_piece(void *argument, int64_t index, int worker)
@@ -289,46 +225,42 @@ static void gradient_piece(void *argument, int64_t index, int worker)
     const struct norm_work *work = argument;
     const dreambooth_group_norm *a = work->a;
     const struct piece piece = piece_at(work, index);
-    const float *mean = work->per_image + piece.image * 4 * a->channels;
-    int64_t c;
+    const struct db_norm_row row = row_of(work, piece.image);
 
     (void)worker;
-    for (c = 0; c < a->channels; c += CHANNELS)
-        gradient_rows(a->dy + piece.at + c, a->x + piece.at + c, mean + c,
-                      mean + a->channels + c, piece.rows, a->channels,
-                      db_blas_smaller(CHANNELS, a->channels - c),
-                      piece.partial + c, piece.partial + a->channels + c);
+    work->row->slopes(&row, a->x + piece.at, a->dy + piece.at, piece.rows,
+                      a->channels, a->channels, piece.partial,
+                      piece.partial + a->channels);
 }
 
-/* mean and rstd of each channel's group */
-static void spread_statistics(const struct norm_work *work)
+/* Adds an image's later blocks to its first; products become those with
+ * xhat = (x - mean) rstd. */
+static void add_blocks(const struct norm_work *work, int64_t image)
 {
     const dreambooth_group_norm *a = work->a;
-    int64_t b;
-    int64_t c;
+    const int64_t width = a->channels / a->groups, values = 2 * a->channels;
+    double *sums = work->partial + image * work->blocks * values;
+    int64_t block, i;
 
-    for (b = 0; b < a->batch; b++)
-        for (c = 0; c < a->channels; c++) {
-            float *factors = work->per_image + b * 4 * a->channels + c;
-
-            factors[0] = a->mean[group_of(a, b, c)];
-            factors[a->channels] = a->rstd[group_of(a, b, c)];
-        }
+    for (block = 1; block < work->blocks; block++)
+        for (i = 0; i < values; i++)
+            sums[i] += sums[block * values + i];
+    for (i = 0; i < a->channels; i++)
+        sums[a->channels + i] *= (double)a->rstd[image * a->groups + i / width];
 }
 
 static void add_parameters(const struct norm_work *work)
 {
     const dreambooth_group_norm *a = work->a;
-    int64_t b;
-    int64_t c;
+    const int64_t image = work->blocks * 2 * a->channels;
+    int64_t b, c;
 
     for (c = 0; c < a->channels; c++) {
-        double dbias = 0.0;
-        double dweight = 0.0;
+        double dbias = 0.0, dweight = 0.0;
 
         for (b = 0; b < a->batch; b++) {
-            dbias += work->sums[b * 2 * a->channels + c];
-            dweight += work->sums[(b * 2 + 1) * a->channels + c];
+            dbias += work->partial[b * image + c];
+            dweight += work->partial[b * image + a->channels + c];
         }
         if (a->dbias != NULL)
             a->dbias[c] = (float)((double)a->dbias[c] + dbias);
@@ -338,47 +270,33 @@ static void add_parameters(const struct norm_work *work)
 }
 
 /*
- * The factors of dx = dy p - xhat q - s, where p = rstd weight, q = rstd
- * mean(dxhat xhat), s = rstd mean(dxhat), means over the group.
+ * The factors of dx = dy factor - (x - mean) slope - shift, where slope =
+ * rstd^2 mean(dxhat xhat) and shift = rstd mean(dxhat), means over the group.
  */
-static void finish_gradients(const struct norm_work *work)
+static void finish_gradients(const struct norm_work *work, int64_t image)
 {
     const dreambooth_group_norm *a = work->a;
-    int64_t b;
-    int64_t c;
+    const int64_t width = a->channels / a->groups;
+    const double count = (double)(width * a->pixels);
+    const double *sum = work->partial + image * work->blocks * 2 * a->channels;
+    const double *product = sum + a->channels;
+    float *factors = work->factors + image * FACTORS * a->channels;
+    int64_t g, c;
 
-    for (b = 0; b < a->batch; b++) {
-        double *sum = work->sums + b * 2 * a->channels;
-        double *product = sum + a->channels;
-        float *factors = work->per_image + b * 4 * a->channels;
+    for (g = 0; g < a->groups; g++) {
+        const double rstd = (double)a->rstd[image * a->groups + g];
+        double all = 0.0, all_products = 0.0;
 
-        for (c = 0; c < a->channels; c++) {
-            sum[c] *= (double)a->weight[c];
-            product[c] *= (double)a->weight[c];
+        for (c = g * width; c < (g + 1) * width; c++) {
+            all += sum[c] * (double)a->weight[c];
+            all_products += product[c] * (double)a->weight[c];
         }
-        average_groups(work, sum);
-        average_groups(work, product);
-        for (c = 0; c < a->channels; c++) {
-            double rstd = (double)factors[a->channels + c];
-
-            factors[a->channels + c] = (float)(rstd * (double)a->weight[c]);
-            factors[2 * a->channels + c] = (float)(rstd * rstd * product[c]);
-            factors[3 * a->channels + c] = (float)(rstd * sum[c]);
+        for (c = g * width; c < (g + 1) * width; c++) {
+            factors[SLOPE * a->channels + c] =
+                (float)(rstd * rstd * (all_products / count));
+            factors[SHIFT * a->channels + c] = (float)(rstd * (all / count));
         }
     }
-}
-
-static void gradient_row(const float *restrict dy, const float *restrict x,
-                         const float *restrict factors, int64_t channels,
-                         float *restrict dx)
-{
-    const float *restrict p = factors + channels;
-    const float *restrict q = factors + 2 * channels;
-    const float *restrict s = factors + 3 * channels;
-    int64_t c;
-
-    for (c = 0; c < channels; c++)
-        dx[c] = dy[c] * p[c] - (x[c] - factors[c]) * q[c] - s[c];
 }
 
 static void backward_piece(void *argument, int64_t index, int worker)
@@ -386,16 +304,13 @@ static void backward_piece(void *argument, int64_t index, int worker)
     const struct norm_work *work = argument;
     const dreambooth_group_norm *a = work->a;
     const struct piece piece = piece_at(work, index);
-    int64_t r;
+    const struct db_norm_row row = row_of(work, piece.image);
+    int64_t at = piece.at, r;
 
     (void)worker;
-    for (r = 0; r < piece.rows; r++) {
-        int64_t at = piece.at + r * a->channels;
-
-        gradient_row(a->dy + at, a->x + at,
-                     work->per_image + piece.image * 4 * a->channels,
-                     a->channels, a->dx + at);
-    }
+    for (r = 0; r < piece.rows; r++, at += a->channels)
+        work->row->unnormalise(&row, a->x + at, a->dy + at, a->channels,
+                               a->dx + at);
 }
 
 int db_blas_group_norm_backward(const dreambooth_kernel_host *host,
@@ -403,17 +318,19 @@ int db_blas_group_norm_backward(const dreambooth_kernel_host *host,
 {
     struct norm_work work;
     int status = new_work(host, &work, a);
+    int64_t image;
 
     if (status != DREAMBOOTH_OK)
         return status;
     spread_statistics(&work);
     host->parallel(host, a->batch * work.blocks, gradient_piece, &work);
-    add_partials(&work);
+    for (image = 0; image < a->batch; image++)
+        add_blocks(&work, image);
     add_parameters(&work);
-    if (a->dx != NULL) {
-        finish_gradients(&work);
+    for (image = 0; image < a->batch && a->dx != NULL; image++)
+        finish_gradients(&work, image);
+    if (a->dx != NULL)
         host->parallel(host, a->batch * work.blocks, backward_piece, &work);
-    }
-    free_work(host, &work);
+    host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;
 }

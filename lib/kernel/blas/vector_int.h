@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exponential and error function without branches or tables, so that compilers
- * turn loops over them into vector code. The polynomials are our own minimax
- * fits; the stated errors are those of the fit.
+ * Powers of two without branches or tables, so that compilers turn loops over
+ * them into vector code. The polynomial is our own minimax fit; the stated
+ * error is that of the fit.
  */
 #ifndef DB_KERNEL_BLAS_VECTOR_INT_H
 #define DB_KERNEL_BLAS_VECTOR_INT_H
@@ -49,38 +49,6 @@ static inline float db_at_least(float x, float bound)
     return db_choose(x < bound, bound, x);
 }
 
-static inline float db_at_most(float x, float bound)
-{
-    return db_choose(x > bound, bound, x);
-}
-
-/*
- * e^x = 2^n e^r with |r| <= ln 2 / 2 and e^r = 1 + r + r^2 q(r), to 3e-9.
- * Adding 1.5 2^23 rounds to an integer and leaves n in the low bits of the sum.
- * Below -87.7 the result is 0, above 88.3 infinity.
- */
-static inline float db_exp(float x)
-{
-    const float round = 12582912.0f;
-    float clamped = db_at_most(db_at_least(x, -88.3f), 88.7f);
-    float sum;
-    float n;
-    float r;
-    float q;
-
-    sum = clamped * 1.44269504f + round;
-    n = sum - round;
-    r = clamped - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    q = 1.38144311e-3f;
-    q = q * r + 8.36879689e-3f;
-    q = q * r + 4.16683958e-2f;
-    q = q * r + 1.66665200e-1f;
-    q = q * r + 4.99999934e-1f;
-    return (1.0f + (r + r * r * q)) *
-           db_float((db_bits(sum) << 23) + 0x3f800000u);
-}
-
 /* 2^x for x of 1 or less, as 1 + r q(r) times a power of two, to 1e-7; 0 below
  * -126.5. Scores that are kept in units of ln 2 need nothing more. */
 static inline float db_exp2(float x)
@@ -97,32 +65,6 @@ static inline float db_exp2(float x)
     q = q * r + 2.40222405e-1f;
     q = q * r + 6.93146976e-1f;
     return (1.0f + r * q) * db_float((db_bits(sum) << 23) + 0x3f800000u);
-}
-
-/*
- * Phi(x), the normal distribution, with *DENSITY = exp(-x^2 / 2). With
- * z = |x| / sqrt 2 and t = 1 / (1 + 0.4 z), erfc(z) = exp(-z^2) t q(t) to 6e-8.
- */
-static inline float db_normal(float x, float *density)
-{
-    float z = db_float(db_bits(x) & 0x7fffffffu) * 0.707106781f;
-    float t = 1.0f / (1.0f + 0.4f * z);
-    float e = db_exp(-0.5f * x * x);
-    float q;
-    float tail;
-
-    q = 4.12537265e-2f;
-    q = q * t - 1.40322517e-1f;
-    q = q * t + 8.39939222e-2f;
-    q = q * t + 8.79569402e-2f;
-    q = q * t + 7.97614507e-2f;
-    q = q * t + 1.93391169e-1f;
-    q = q * t + 2.01888091e-1f;
-    q = q * t + 2.26443044e-1f;
-    q = q * t + 2.25634235e-1f;
-    tail = 0.5f * t * q * e;
-    *density = e;
-    return db_choose(x < 0.0f, tail, 1.0f - tail);
 }
 
 static inline float db_maximum(const float *x, int64_t count)

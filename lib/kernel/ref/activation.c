@@ -31,12 +31,12 @@ static double swish_slope(double x, double scale)
     return isinf(x) ? s : s * (1.0 + scale * x * (1.0 - s));
 }
 
-static double silu(double x)
+double db_ref_silu(double x)
 {
     return swish(x, 1.0);
 }
 
-static double silu_slope(double x)
+double db_ref_silu_slope(double x)
 {
     return swish_slope(x, 1.0);
 }
@@ -90,7 +90,7 @@ static const struct {
     double (*value)(double x);
     double (*slope)(double x);
 } activations[] = {
-    [DREAMBOOTH_SILU] = {silu, silu_slope},
+    [DREAMBOOTH_SILU] = {db_ref_silu, db_ref_silu_slope},
     [DREAMBOOTH_GELU] = {gelu, gelu_slope},
     [DREAMBOOTH_GELU_TANH] = {gelu_tanh, gelu_tanh_slope},
     [DREAMBOOTH_QUICK_GELU] = {quick_gelu, quick_gelu_slope},

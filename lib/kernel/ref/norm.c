@@ -11,18 +11,21 @@
 #include "kernel/ref/ref_int.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Values [rows, width] with STRIDE between rows, normalised together. */
+/* Values [rows, width] with STRIDE between rows, normalised together, and their
+ * weights and biases. */
 struct group {
     int64_t rows;
     int64_t width;
     int64_t stride;
+    bool silu;
+    const float *weight, *bias;
 };
 
 static void group_forward(struct group g, float epsilon, const float *x,
-                          const float *weight, const float *bias, float *y,
-                          float *mean_out, float *rstd_out)
+                          float *y, float *mean_out, float *rstd_out)
 {
     const double count = (double)(g.rows * g.width);
     double mean = 0.0;
@@ -45,16 +48,26 @@ static void group_forward(struct group g, float epsilon, const float *x,
     for (r = 0; r < g.rows; r++)
         for (i = 0; i < g.width; i++) {
             double xhat = ((double)x[r * g.stride + i] - mean) * rstd;
+            double z = xhat * (double)g.weight[i] + (double)g.bias[i];
 
-            y[r * g.stride + i] =
-                (float)(xhat * (double)weight[i] + (double)bias[i]);
+            y[r * g.stride + i] = (float)(g.silu ? db_ref_silu(z) : z);
         }
     *mean_out = (float)mean;
     *rstd_out = (float)rstd;
 }
 
-static void group_backward(struct group g, const float *x, const float *weight,
-                           const float *dy, double mean, double rstd, float *dx)
+/* dy of channel I, before the SiLU if there is one */
+static double slope_within(const struct group *g, int64_t i, double xhat,
+                           float dy)
+{
+    if (!g->silu)
+        return (double)dy;
+    return (double)dy *
+           db_ref_silu_slope(xhat * (double)g->weight[i] + (double)g->bias[i]);
+}
+
+static void group_backward(struct group g, const float *x, const float *dy,
+                           double mean, double rstd, float *dx)
 {
     const double count = (double)(g.rows * g.width);
     double sum = 0.0;
@@ -64,17 +77,20 @@ static void group_backward(struct group g, const float *x, const float *weight,
 
     for (r = 0; r < g.rows; r++)
         for (i = 0; i < g.width; i++) {
-            double dxhat = (double)dy[r * g.stride + i] * (double)weight[i];
+            double xhat = ((double)x[r * g.stride + i] - mean) * rstd;
+            double dxhat = slope_within(&g, i, xhat, dy[r * g.stride + i]) *
+                           (double)g.weight[i];
 
             sum += dxhat;
-            product += dxhat * ((double)x[r * g.stride + i] - mean) * rstd;
+            product += dxhat * xhat;
         }
     sum /= count;
     product /= count;
     for (r = 0; r < g.rows; r++)
         for (i = 0; i < g.width; i++) {
-            double dxhat = (double)dy[r * g.stride + i] * (double)weight[i];
             double xhat = ((double)x[r * g.stride + i] - mean) * rstd;
+            double dxhat = slope_within(&g, i, xhat, dy[r * g.stride + i]) *
+                           (double)g.weight[i];
 
             dx[r * g.stride + i] =
                 (float)(rstd * (dxhat - sum - xhat * product));
@@ -90,19 +106,31 @@ static void add_sums(float *out, const double *sums, int64_t count)
         out[i] = (float)((double)out[i] + sums[i]);
 }
 
+/* Group I, counted over all images, and where its values begin. */
+static struct group group_at(const dreambooth_group_norm *a, int64_t i,
+                             int64_t *at)
+{
+    const int64_t width = a->channels / a->groups;
+    const int64_t first = i % a->groups * width;
+    const struct group g = {a->pixels,         width,
+                            a->channels,       a->silu != 0,
+                            a->weight + first, a->bias + first};
+
+    *at = i / a->groups * a->pixels * a->channels + first;
+    return g;
+}
+
 int db_ref_group_norm_forward(const dreambooth_kernel_host *host,
                               const dreambooth_group_norm *a)
 {
-    const struct group g = {a->pixels, a->channels / a->groups, a->channels};
-    int64_t i;
+    int64_t at, i;
 
     (void)host;
     for (i = 0; i < a->batch * a->groups; i++) {
-        int64_t first = i % a->groups * g.width;
-        int64_t at = i / a->groups * a->pixels * a->channels + first;
+        const struct group g = group_at(a, i, &at);
 
-        group_forward(g, a->epsilon, a->x + at, a->weight + first,
-                      a->bias + first, a->y + at, &a->mean[i], &a->rstd[i]);
+        group_forward(g, a->epsilon, a->x + at, a->y + at, &a->mean[i],
+                      &a->rstd[i]);
     }
     return DREAMBOOTH_OK;
 }
@@ -111,6 +139,8 @@ int db_ref_group_norm_forward(const dreambooth_kernel_host *host,
 static void group_norm_parameters(const dreambooth_group_norm *a, int64_t first,
                                   int64_t width)
 {
+    const struct group whole = {
+        .silu = a->silu != 0, .weight = a->weight, .bias = a->bias};
     const int64_t group_width = a->channels / a->groups;
     double dweight[DB_REF_BLOCK] = {0};
     double dbias[DB_REF_BLOCK] = {0};
@@ -124,46 +154,47 @@ static void group_norm_parameters(const dreambooth_group_norm *a, int64_t first,
                 r / a->pixels * a->groups + (first + i) / group_width;
             double xhat = ((double)a->x[at] - (double)a->mean[group]) *
                           (double)a->rstd[group];
+            double slope = slope_within(&whole, first + i, xhat, a->dy[at]);
 
-            dweight[i] += (double)a->dy[at] * xhat;
-            dbias[i] += (double)a->dy[at];
+            dweight[i] += slope * xhat;
+            dbias[i] += slope;
         }
     add_sums(a->dweight == NULL ? NULL : a->dweight + first, dweight, width);
     add_sums(a->dbias == NULL ? NULL : a->dbias + first, dbias, width);
 }
 
+/* dx comes last: it may lie on dy. */
 int db_ref_group_norm_backward(const dreambooth_kernel_host *host,
                                const dreambooth_group_norm *a)
 {
-    const struct group g = {a->pixels, a->channels / a->groups, a->channels};
-    int64_t i;
+    int64_t at, i;
 
     (void)host;
-    for (i = 0; a->dx != NULL && i < a->batch * a->groups; i++) {
-        int64_t first = i % a->groups * g.width;
-        int64_t at = i / a->groups * a->pixels * a->channels + first;
-
-        group_backward(g, a->x + at, a->weight + first, a->dy + at,
-                       (double)a->mean[i], (double)a->rstd[i], a->dx + at);
-    }
-    if (a->dweight == NULL && a->dbias == NULL)
-        return DREAMBOOTH_OK;
     for (i = 0; i < a->channels; i += DB_REF_BLOCK)
-        group_norm_parameters(a, i,
-                              a->channels - i < DB_REF_BLOCK ? a->channels - i
-                                                             : DB_REF_BLOCK);
+        if (a->dweight != NULL || a->dbias != NULL)
+            group_norm_parameters(a, i,
+                                  a->channels - i < DB_REF_BLOCK
+                                      ? a->channels - i
+                                      : DB_REF_BLOCK);
+    for (i = 0; a->dx != NULL && i < a->batch * a->groups; i++) {
+        const struct group g = group_at(a, i, &at);
+
+        group_backward(g, a->x + at, a->dy + at, (double)a->mean[i],
+                       (double)a->rstd[i], a->dx + at);
+    }
     return DREAMBOOTH_OK;
 }
 
 int db_ref_layer_norm_forward(const dreambooth_kernel_host *host,
                               const dreambooth_layer_norm *a)
 {
-    const struct group g = {1, a->channels, a->channels};
+    const struct group g = {1,     a->channels, a->channels,
+                            false, a->weight,   a->bias};
     int64_t r;
 
     (void)host;
     for (r = 0; r < a->rows; r++)
-        group_forward(g, a->epsilon, a->x + r * a->channels, a->weight, a->bias,
+        group_forward(g, a->epsilon, a->x + r * a->channels,
                       a->y + r * a->channels, &a->mean[r], &a->rstd[r]);
     return DREAMBOOTH_OK;
 }
@@ -193,19 +224,20 @@ static void layer_norm_parameters(const dreambooth_layer_norm *a, int64_t first,
 int db_ref_layer_norm_backward(const dreambooth_kernel_host *host,
                                const dreambooth_layer_norm *a)
 {
-    const struct group g = {1, a->channels, a->channels};
+    const struct group g = {1,     a->channels, a->channels,
+                            false, a->weight,   NULL};
     int64_t i;
 
     (void)host;
-    for (i = 0; a->dx != NULL && i < a->rows; i++)
-        group_backward(g, a->x + i * a->channels, a->weight,
-                       a->dy + i * a->channels, (double)a->mean[i],
-                       (double)a->rstd[i], a->dx + i * a->channels);
-    if (a->dweight == NULL && a->dbias == NULL)
-        return DREAMBOOTH_OK;
     for (i = 0; i < a->channels; i += DB_REF_BLOCK)
-        layer_norm_parameters(a, i,
-                              a->channels - i < DB_REF_BLOCK ? a->channels - i
-                                                             : DB_REF_BLOCK);
+        if (a->dweight != NULL || a->dbias != NULL)
+            layer_norm_parameters(a, i,
+                                  a->channels - i < DB_REF_BLOCK
+                                      ? a->channels - i
+                                      : DB_REF_BLOCK);
+    for (i = 0; a->dx != NULL && i < a->rows; i++)
+        group_backward(g, a->x + i * a->channels, a->dy + i * a->channels,
+                       (double)a->mean[i], (double)a->rstd[i],
+                       a->dx + i * a->channels);
     return DREAMBOOTH_OK;
 }

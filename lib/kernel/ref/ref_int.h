@@ -42,4 +42,8 @@ DB_REF_SLOT(mse_backward, dreambooth_mse);
 DB_REF_SLOT(adamw, dreambooth_adamw);
 DB_REF_SLOT(sum_squares, dreambooth_sum_squares);
 
+/* x sigmoid(x) and its slope */
+double db_ref_silu(double x);
+double db_ref_silu_slope(double x);
+
 #endif

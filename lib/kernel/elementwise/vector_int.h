@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The vectors that an isa's file needs to say how it computes. */
+#ifndef DB_KERNEL_ELEMENTWISE_VECTOR_INT_H
+#define DB_KERNEL_ELEMENTWISE_VECTOR_INT_H
+
+#include <stdint.h>
+
+typedef float vector __attribute__((vector_size(LANES * 4)));
+
+typedef int32_t integers __attribute__((vector_size(LANES * 4)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vector choose(integers mask, vector a, vector b)
+{
+    return (vector)(((integers)a & mask) | ((integers)b & ~mask));
+}
+
+#endif
