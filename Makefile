@@ -227,7 +227,7 @@ build/test/parity-run: $(parity_objects) $(archive)
 
 build/test/bench-run: $(bench_objects) $(archive)
 	$(call say,LD,$@)
-	$(Q)$(call link_inside)
+	$(Q)$(call link_inside,-ldl)
 
 build/doc/demo/draw: $(demo_objects) $(archive)
 	$(call say,LD,$@)
@@ -246,7 +246,7 @@ tell = env DREAMBOOTH_CONFIG= BUILD_DIR='$(top)/build' SRC_DIR='$(source_dir)' C
     MANUAL='$(if $(man_pages),yes,no)'
 
 .PHONY: tests check check-unit valgrind sanitize style symbols parity bench \
-    bench-peer demo
+    bench-peer performance demo
 
 # Everything that the tests run, built.
 tests: $(products) $(archive) $(unit_tests) \
@@ -307,6 +307,11 @@ bench: build/test/bench-run $(bench_vocabulary)
 # Side by side with PyTorch; see doc/performance.md for what can be said.
 bench-peer: build/test/bench-run $(bench_vocabulary)
 	@$(tell) PYTHONDONTWRITEBYTECODE=1 $(srcdir)/test/bench/peer/compare.py
+
+# Both, into the page: for a machine that does nothing else.
+performance: build/test/bench-run $(bench_vocabulary)
+	@$(tell) PYTHONDONTWRITEBYTECODE=1 $(srcdir)/test/bench/performance.sh \
+	    $(srcdir)/doc/performance.md
 
 # The prompts of the benchmarks need one.
 build/test/bench-vocabulary/vocab.json: $(srcdir)/doc/demo/make-vocabulary.sh
@@ -486,9 +491,11 @@ help:
 #: make abi-baseline     describes the interface of a release, for test/abi
 #: make demo             the main job from end to end on drawn pictures
 #: make parity DIR=...   the reference cases of a folder; BACKEND=simd
-#: make bench            timings
+#: make bench            timings; BENCH="2 simd kernels float32": threads,
+#:                       backend, part of a row's name, precision
 #: make bench-peer       side by side with PyTorch, which it installs under
 #:                       build/; ROWS="unet-f32 vae-f32" picks some rows
+#: make performance      both, and their tables into doc/performance.md
 #: make install          prefix=, DESTDIR= and the other usual variables;
 #:                       EMULATOR= runs what was cross compiled
 #: make html             the manual as HTML; make install-html installs it

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock, and how often something is run. */
+/* The clock, how often something is run, and where what it says goes. */
 #include "common.h"
 
 #include <stdio.h>
@@ -52,6 +52,8 @@ struct bench_time bench_measure(bench_work *work, void *argument,
     double total = 0.0;
     int runs = 0;
 
+    if (getenv("BENCH_QUICK") != NULL)
+        effort = (struct bench_effort){1, 0.0};
     work(argument);
     while (runs < MOST_RUNS && (runs < effort.runs || total < effort.seconds)) {
         begin = bench_now();
@@ -63,6 +65,26 @@ struct bench_time bench_measure(bench_work *work, void *argument,
     result.best = times[0];
     result.median = times[runs / 2];
     return result;
+}
+
+void bench_say(const char *format, ...)
+{
+    static FILE *file = NULL;
+    const char *path = getenv("BENCH_OUT");
+    va_list arguments;
+
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    fflush(stdout);
+    if (path == NULL || path[0] == '\0')
+        return;
+    if (file == NULL && (file = fopen(path, "w")) == NULL)
+        bench_die("cannot write %s", path);
+    va_start(arguments, format);
+    vfprintf(file, format, arguments);
+    va_end(arguments);
+    fflush(file);
 }
 
 const char *bench_folder(const char *name)

@@ -9,8 +9,7 @@
 
 #include "base/env.h"
 
-/* A value whose result is not needed otherwise ends the program if it is no
- * DREAMBOOTH_OK, with ENV's error text. */
+/* Ends the program with ENV's error text if STATUS is an error. */
 void bench_check(const struct db_env *env, int status);
 _Noreturn void bench_die(const char *format, ...) DB_PRINTF(1, 2);
 
@@ -30,11 +29,16 @@ struct bench_effort {
 
 typedef void bench_work(void *argument);
 
-/* After one run that does not count. */
+/* After one run that does not count. With BENCH_QUICK in the environment there
+ * is one more, whatever EFFORT says. */
 struct bench_time bench_measure(bench_work *work, void *argument,
                                 struct bench_effort effort);
 
 /* The environment's variable NAME; the program ends without it. */
 const char *bench_folder(const char *name);
+
+/* Prints to stdout, and into the file that the environment's variable BENCH_OUT
+ * names, if it does. */
+void bench_say(const char *format, ...) DB_PRINTF(1, 2);
 
 #endif

@@ -6,6 +6,7 @@
 
 . "$SRC_DIR/test/checks.sh"
 bench=$BUILD_DIR/test/bench-run
+export BENCH_QUICK=yes
 
 # The words of a step, run twice.
 worker() {
@@ -21,8 +22,36 @@ for step in "kind=unet batch=2" "kind=unet width=32" "kind=vae" "kind=text" \
     "kind=sample steps=2"; do
     check "a step: $step" worker "$step"
 done
+check "steps in bfloat16" \
+    worker "kind=sample steps=2 precision=bfloat16 weights=bfloat16"
 check "nothing is left behind" \
     test -z "$(find "$BUILD_DIR/test" -name 'bench-class-*')"
+
+# A table whose rows have numbers; what goes into the file is what is shown.
+table() { # ROWS ARGUMENT...
+    rows=$1
+    shift
+    BENCH_OUT=$temp/table "$bench" 1 "$@" >"$temp/out" 2>"$temp/log" &&
+        test "$(grep -Ec "^\| ($(echo "$2" | tr + '|')).* [0-9]" "$temp/out")" \
+            -eq "$rows" &&
+        ! grep -i -e '[^a-z]nan' -e '[^a-z]inf' "$temp/out" &&
+        cmp "$temp/out" "$temp/table"
+}
+
+check "what the machine can do" table 1 blas "sum of two arrays"
+check "kernels, products" table 1 simd "gemm 77"
+check "kernels, in bfloat16" table 1 simd "gemm 77" bfloat16
+check "kernels, passes" table 1 blas "layer norm"
+check "whole steps" table 1 blas "small model, 20 guided"
+check "several rows" table 2 blas "layer norm+silu 4096"
+
+# A library that is not what it is called is as good as none.
+# shellcheck disable=SC2086
+echo 'int nothing;' >"$temp/empty.c" && $CC -shared -fPIC $CFLAGS $LDFLAGS \
+    -o "$temp/libdnnl.so.2" "$temp/empty.c" >"$temp/log" 2>&1 || bad "a library"
+check "without oneDNN" env LD_LIBRARY_PATH="$temp" "$bench" 1 blas oneDNN
+check "nothing of it" test -z "$(LD_LIBRARY_PATH=$temp "$bench" 1 blas oneDNN |
+    grep 'beside oneDNN')"
 
 # Says what PyTorch's side says; each run takes it a second.
 cat >"$temp/python" <<'END'
@@ -57,6 +86,23 @@ if command -v python3 >/dev/null 2>&1; then
         test "$(compare ROWS=nonsense || echo failed)" = failed
     check "no form that runs" \
         test "$(compare ROWS=sample-f32 FORMS=broken || echo failed)" = failed
+    # The page gets its tables, and keeps what is around them, twice over.
+    for name in float32 bfloat16 peer; do
+        printf '%s\n\n' "before $name" "<!-- $name -->" \
+            "<!-- end of $name -->" "after $name"
+    done >"$temp/page"
+    perform() {
+        env PYTHONDONTWRITEBYTECODE=1 PEER_PYTHON="$temp/python" THREADS=1 \
+            RUNS=1 BUILD_DIR="$temp/build" BACKEND=blas PART="layer norm" \
+            ROWS=sample-f32 FORMS=eager \
+            "$SRC_DIR/test/bench/performance.sh" "$temp/page"
+    }
+    check "the page" perform
+    check "the page once more" perform
+    check "its tables" test "$(grep -c -e '^| layer norm ' \
+        -e '^| small model' "$temp/page")" -eq 3
+    check "what is around them" test "$(grep -c -e '^before ' -e '^after ' \
+        -e '^<!-- ' "$temp/page")" -eq 12
 else
     missing "the comparison with PyTorch" python3
 fi

@@ -32,7 +32,8 @@ static const struct {
               FIELD(weights, FIELD_TEXT),  FIELD(threads, FIELD_INTEGER),
               FIELD(side, FIELD_INTEGER),  FIELD(batch, FIELD_INTEGER),
               FIELD(width, FIELD_INTEGER), FIELD(steps, FIELD_INTEGER),
-              FIELD(prior, FIELD_BOOL),    FIELD(text_encoder, FIELD_BOOL)};
+              FIELD(prior, FIELD_BOOL),    FIELD(text_encoder, FIELD_BOOL),
+              FIELD(recompute, FIELD_TEXT)};
 
 void bench_request_set(struct bench_request *request, const char *text)
 {

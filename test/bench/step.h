@@ -21,6 +21,7 @@ struct bench_request {
     const char *backend;   /* NULL: "blas" */
     const char *precision; /* NULL: the context's default */
     const char *weights;   /* the same */
+    const char *recompute; /* "train": NULL: the trainer's default */
     int64_t threads;       /* 0: one a processor */
     int64_t side;          /* of the image, in pixels */
     int64_t batch;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Training and drawing through the public interface, by a new model with random
- * weights. What a step finds cached by the time it counts (encoded photos and
- * prompts) is what every step of a run but the first finds.
+ * Training and drawing through the public interface, by a model with random
+ * weights in a folder, which is made once. What a step finds cached by the time
+ * it counts (encoded photos and prompts) is what every step of a run but the
+ * first finds.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "step.h"
@@ -21,18 +23,59 @@ struct own {
     char folder[4096]; /* of the class images; removed in the end */
 };
 
-static struct own *begin(struct bench_step *step)
+/* Makes the model in FOLDER, by way of another, so that it is there whole or
+ * not at all. */
+static void make_model(const struct bench_step *step, const char *folder)
 {
-    struct own *own = calloc(1, sizeof(*own));
-    char config[4096], vocabulary[4096];
+    char config[4096], vocabulary[4096], part[4200];
+    dreambooth_context *context;
+    dreambooth_model *model;
 
-    if (own == NULL)
+    if (dreambooth_context_new(&context) != DREAMBOOTH_OK)
         bench_die("out of memory");
     bench_step_path(step, "", config, sizeof(config));
     snprintf(vocabulary, sizeof(vocabulary), "%s/test/bench-vocabulary",
              bench_folder("BUILD_DIR"));
-    bench_step_check(step, dreambooth_model_init(&own->model, step->context,
-                                                 config, vocabulary, 1));
+    snprintf(part, sizeof(part), "%s-%ld", folder, (long)getpid());
+    if (dreambooth_model_init(&model, context, config, vocabulary, 1) !=
+            DREAMBOOTH_OK ||
+        dreambooth_model_save(model, part, "f32") != DREAMBOOTH_OK)
+        bench_die("%s", dreambooth_context_error(context));
+    if (rename(part, folder) != 0)
+        bench_die("cannot make %s", folder);
+    dreambooth_model_free(model);
+    dreambooth_context_free(context);
+}
+
+/* The same, by a process of its own: its memory is not the step's. */
+static void need_model(const struct bench_step *step, const char *folder)
+{
+    int status = 0;
+    pid_t child;
+
+    if (access(folder, F_OK) == 0)
+        return;
+    child = fork();
+    if (child == 0) {
+        make_model(step, folder);
+        _exit(EXIT_SUCCESS);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+        bench_die("cannot make %s", folder);
+}
+
+static struct own *begin(struct bench_step *step)
+{
+    struct own *own = calloc(1, sizeof(*own));
+    char folder[4096];
+
+    if (own == NULL)
+        bench_die("out of memory");
+    snprintf(folder, sizeof(folder), "%s/test/bench-model-%s",
+             bench_folder("BUILD_DIR"), step->request.model);
+    need_model(step, folder);
+    bench_step_check(step,
+                     dreambooth_model_open(&own->model, step->context, folder));
     step->own = own;
     return own;
 }
@@ -110,6 +153,8 @@ static void open_train(struct bench_step *step)
     set_integer(step, "steps", 1000000);
     set_integer(step, "checkpoint-every", 0);
     set(step, "train-text-encoder", request->text_encoder ? "yes" : "no");
+    if (request->recompute != NULL)
+        set(step, "recompute", request->recompute);
     for (i = 0; i < request->batch; i++) {
         image = draw(step, (uint32_t)i);
         bench_step_check(step,

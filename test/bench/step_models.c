@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file/json.h"
 #include "model/text_encoder.h"
@@ -94,6 +95,17 @@ static void end(struct bench_step *step, struct db_tape *tape,
     bench_check(step->env, tape->status);
 }
 
+/* Random parameters, of which the weights are kept as the request says. */
+static void fill(struct bench_step *step, struct db_params *params,
+                 const char *part)
+{
+    const char *weights = step->request.weights;
+
+    if (weights != NULL && strcmp(weights, "bfloat16") == 0)
+        db_params_set_weights(params, DB_BF16);
+    bench_check(step->env, db_params_randomize(params, part, 1));
+}
+
 /* The shape of Stable Diffusion's, in another width. */
 static void set_width(json_t *config, int64_t width)
 {
@@ -118,7 +130,7 @@ static void open_unet(struct bench_step *step)
     if (request->width > 0)
         set_width(config, request->width);
     bench_check(step->env, db_unet_new(step->env, "unet", config, &own->unet));
-    bench_check(step->env, db_params_randomize(&own->unet->params, "unet", 1));
+    fill(step, &own->unet->params, "unet");
     own->sample = noise(step, db_shape4(request->batch, side, side, 4));
     own->context =
         noise(step, db_shape3(request->batch, 77,
@@ -152,7 +164,7 @@ static void open_vae(struct bench_step *step)
     int64_t side = latent_side(step);
 
     bench_check(step->env, db_vae_new(step->env, "vae", config, &own->vae));
-    bench_check(step->env, db_params_randomize(&own->vae->params, "vae", 1));
+    fill(step, &own->vae->params, "vae");
     own->sample = noise(step, db_shape4(step->request.batch, side, side, 4));
     json_decref(config);
 }
@@ -180,8 +192,7 @@ static void open_text(struct bench_step *step)
     bench_check(step->env,
                 db_text_encoder_new(step->env, "text_encoder", config,
                                     "text_model.", &own->text_encoder));
-    bench_check(step->env, db_params_randomize(&own->text_encoder->params,
-                                               "text_encoder", 1));
+    fill(step, &own->text_encoder->params, "text_encoder");
     count =
         step->request.batch * own->text_encoder->config.max_position_embeddings;
     own->ids = db_alloc_array(step->env, (size_t)count, sizeof(int64_t));
