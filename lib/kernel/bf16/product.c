@@ -55,23 +55,24 @@ static struct place in_buffer(const uint8_t *buffer, const int64_t *step_at)
     return (struct place){buffer, step_at, DB_BF16_LINE, DB_BF16_TILE};
 }
 
-/* WIDTH columns of the rows that a block makes go from C to y. */
-static void put_columns(const struct work *work, int64_t first, int64_t strips,
-                        int64_t column, int64_t width, bool first_part,
-                        const float *c)
+/* WIDTH columns of the rows that two strips make go from C to y. */
+static void put_columns(const struct work *work, int64_t strip, int64_t column,
+                        int64_t width, bool is_first, const float *c)
 {
     const struct db_bf16_product *p = work->p;
-    const int64_t begun = first * DB_BF16_SIDE;
+    const int64_t begun = strip * DB_BF16_SIDE;
+    const int64_t end =
+        db_blas_smaller(begun + DB_BF16_PANEL, p->a.strips * DB_BF16_SIDE);
     struct db_bf16_result result = p->result;
     int64_t i;
 
-    if (!first_part) {
+    if (!is_first) {
         result.beta = 1.0f;
         result.bias = NULL;
     }
     if (result.bias != NULL)
         result.bias += column;
-    for (i = begun; i < begun + strips * DB_BF16_SIDE; i++) {
+    for (i = begun; i < end; i++) {
         const int64_t row = p->row_of != NULL ? p->row_of[i]
                             : i < p->m        ? i
                                               : -1;
@@ -82,22 +83,21 @@ static void put_columns(const struct work *work, int64_t first, int64_t strips,
     }
 }
 
-static void put_panel(const struct work *work, int64_t panel, int64_t first,
-                      int64_t strips, bool first_part, const float *c)
+static void put_block(const struct work *work, int64_t panel, int64_t strip,
+                      bool is_first, const float *c)
 {
     const struct db_bf16_product *p = work->p;
     const int64_t column = panel * DB_BF16_PANEL;
-    int64_t strip = panel * 2, side;
+    int64_t i = panel * 2, side;
 
     if (p->column_of == NULL) {
-        put_columns(work, first, strips, column,
-                    db_blas_smaller(DB_BF16_PANEL, p->n - column), first_part,
-                    c);
+        put_columns(work, strip, column,
+                    db_blas_smaller(DB_BF16_PANEL, p->n - column), is_first, c);
         return;
     }
-    for (side = 0; side < 2 && strip < p->b.strips; side++, strip++)
-        put_columns(work, first, strips, p->column_of[strip],
-                    p->width_of[strip], first_part, c + side * DB_BF16_SIDE);
+    for (side = 0; side < 2 && i < p->b.strips; side++, i++)
+        put_columns(work, strip, p->column_of[i], p->width_of[i], is_first,
+                    c + side * DB_BF16_SIDE);
 }
 
 struct task {
@@ -108,18 +108,13 @@ struct task {
     int64_t b_at[PANEL_TILES];
 };
 
-/* Some steps of a panel meet all strips of the block. */
-static void meet_panel(const struct work *work, struct task *task,
-                       int64_t panel, int64_t begun, int64_t step,
-                       int64_t steps)
+/* Where steps of a panel are, packed if need be. */
+static void lay_panel(const struct work *work, const struct task *task,
+                      int64_t panel, int64_t step, int64_t steps,
+                      struct db_bf16_block *block)
 {
-    const struct db_bf16_product *p = work->p;
-    const struct db_bf16_operand *a = &work->a, *b = &work->b;
-    struct db_bf16_block block = {.steps = steps,
-                                  .a_parts = a->parts,
-                                  .b_parts = b->parts,
-                                  .add = step > begun};
-    int64_t i, side;
+    const struct db_bf16_operand *b = &work->b;
+    int64_t side;
 
     for (side = 0; side < 2 && panel * 2 + side < b->strips; side++) {
         uint8_t *to = task->panel + side * work->panel_size / 2;
@@ -128,30 +123,59 @@ static void meet_panel(const struct work *work, struct task *task,
         if (b->pack == NULL) {
             place = in_place(b, panel * 2 + side, step);
         } else {
-            b->pack(p, panel * 2 + side, step, steps, to);
+            b->pack(work->p, panel * 2 + side, step, steps, to);
             place = in_buffer(to, task->b_at);
         }
-        block.b[side] = place.at;
-        block.b_at = place.step_at;
-        block.b_line = place.line;
-        block.b_apart = place.apart;
+        block->b[side] = place.at;
+        block->b_at = place.step_at;
+        block->b_line = place.line;
+        block->b_apart = place.apart;
     }
-    for (i = 0; i < task->strips; i += 2) {
-        for (side = 0; side < 2; side++) {
-            const int64_t strip = db_blas_smaller(i + side, task->strips - 1);
-            const struct place place =
-                a->pack == NULL
-                    ? in_place(a, task->first + strip, step)
-                    : in_buffer(task->block + strip * work->part * tile_size(a),
-                                task->a_at + (step - begun));
+}
 
-            block.a[side] = place.at;
-            block.a_at = place.step_at;
-            block.a_line = place.line;
-            block.a_apart = place.apart;
+/* Two strips of the task's, of which the last may be one. STEP is the number
+ * within the part that has BEGUN. */
+static void lay_strips(const struct work *work, const struct task *task,
+                       int64_t first, int64_t begun, int64_t step,
+                       struct db_bf16_block *block)
+{
+    const struct db_bf16_operand *a = &work->a;
+    int64_t side;
+
+    for (side = 0; side < 2; side++) {
+        const int64_t strip = db_blas_smaller(first + side, task->strips - 1);
+        const struct place place =
+            a->pack == NULL
+                ? in_place(a, task->first + strip, begun + step)
+                : in_buffer(task->block + strip * work->part * tile_size(a),
+                            task->a_at + step);
+
+        block->a[side] = place.at;
+        block->a_at = place.step_at;
+        block->a_line = place.line;
+        block->a_apart = place.apart;
+    }
+}
+
+/* A panel meets all strips of the task, a few of a part's steps at a time. */
+static void meet_panel(const struct work *work, const struct task *task,
+                       int64_t panel, int64_t begun, int64_t steps)
+{
+    struct db_bf16_block block = {.a_parts = work->a.parts,
+                                  .b_parts = work->b.parts};
+    int64_t step, i;
+
+    for (step = 0; step < steps; step += work->few) {
+        block.steps = db_blas_smaller(work->few, steps - step);
+        block.add = step > 0;
+        lay_panel(work, task, panel, begun + step, block.steps, &block);
+        for (i = 0; i < task->strips; i += 2) {
+            lay_strips(work, task, i, begun, step, &block);
+            block.c = task->c + i * DB_BF16_SIDE * DB_BF16_PANEL;
+            work->p->isa->multiply(&block);
+            if (step + block.steps == steps)
+                put_block(work, panel, task->first + i, begun == 0, block.c);
         }
-        block.c = task->c + i * DB_BF16_SIDE * DB_BF16_PANEL;
-        p->isa->multiply(&block);
     }
 }
 
@@ -179,7 +203,7 @@ static void multiply_block(void *argument, int64_t index, int worker)
     const int64_t first = index % work->groups * work->group;
     const int64_t last = db_blas_smaller(first + work->group, work->panels);
     struct task task;
-    int64_t begun, steps, step, panel, i;
+    int64_t begun, steps, panel, i;
 
     begin_task(work, index, worker, &task);
     p->isa->begin();
@@ -188,12 +212,8 @@ static void multiply_block(void *argument, int64_t index, int worker)
         for (i = 0; i < task.strips && work->a.pack != NULL; i++)
             work->a.pack(p, task.first + i, begun, steps,
                          task.block + i * work->part * tile_size(&work->a));
-        for (panel = first; panel < last; panel++) {
-            for (step = begun; step < begun + steps; step += work->few)
-                meet_panel(work, &task, panel, begun, step,
-                           db_blas_smaller(work->few, begun + steps - step));
-            put_panel(work, panel, task.first, task.strips, begun == 0, task.c);
-        }
+        for (panel = first; panel < last; panel++)
+            meet_panel(work, &task, panel, begun, steps);
     }
     p->isa->end();
 }
@@ -216,6 +236,8 @@ static void divide(struct work *work)
         work->part = db_blas_pieces(work->part, work->few) * work->few;
         work->part = db_blas_smaller(work->part, p->steps);
     }
+    work->few =
+        db_blas_pieces(work->part, db_blas_pieces(work->part, work->few));
     work->panels = db_blas_pieces(p->b.strips, 2);
     work->groups = db_blas_smaller(work->panels,
                                    db_blas_pieces(LEAST_TASKS, work->blocks));
