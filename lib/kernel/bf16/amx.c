@@ -160,8 +160,8 @@ static void multiply(const struct db_bf16_block *block)
     _tile_stored(3, c + C_BELOW + DB_BF16_SIDE, C_LINE);
 }
 
-const struct db_bf16_isa db_bf16_amx = {begin, end, multiply, rows,   pairs,
-                                        turn,  put, terms,    soften, scale};
+const struct db_bf16_isa db_bf16_amx = {
+    begin, end, multiply, rows, pairs, turn, put, terms, soften, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

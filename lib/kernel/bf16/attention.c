@@ -262,8 +262,8 @@ int db_bf16_attention_forward(const dreambooth_kernel_host *host,
     int status;
 
     db_bf16_heads_init(&work.heads, isa, parts, a);
-    status = db_bf16_pack_terms(host, &work.heads, a->k, a->key_length, 1.0f,
-                                &work.k);
+    status =
+        db_bf16_pack_terms(host, &work.heads, a->k, a->key_length, &work.k);
     if (status != DREAMBOOTH_OK)
         return status;
     status =

@@ -13,12 +13,12 @@
 struct db_bf16_heads {
     const dreambooth_attention *a;
     const struct db_bf16_isa *isa;
-    int parts, terms;                /* terms: products of parts in a product */
-    int64_t row;                     /* floats between positions */
-    int64_t size_panels;             /* a head's values, 32 at a time */
-    int64_t score_steps, score_line; /* steps and bytes of all terms */
-    int64_t line_at[DB_BF16_MOST_STEPS];       /* 64 bytes apart */
-    int64_t tile_at[DB_BF16_MOST_STEPS];       /* a tile apart */
+    int parts, terms; /* terms: products of parts in a product */
+    int64_t row;      /* floats between positions */
+    int64_t size_strips, size_panels;    /* a head's values, by 16 and by 32 */
+    int64_t score_steps, score_line;     /* steps and bytes of all terms */
+    int64_t line_at[DB_BF16_MOST_STEPS]; /* 64 bytes apart */
+    int64_t tile_at[DB_BF16_MOST_STEPS]; /* a tile apart */
     int64_t tile_at_parts[DB_BF16_MOST_STEPS]; /* all parts of a tile apart */
 };
 
@@ -43,13 +43,22 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
                        int64_t length, int64_t head, int64_t first,
                        int64_t count, float factor, bool is_left, uint8_t *to);
 
-/* x [batch, length, heads, size] as right sides of scores: strips of 16
- * positions, k along the terms. */
+int64_t db_bf16_whole_panels(int64_t length); /* up to a multiple of 32 */
+
+/* A strip of x [batch, length, heads, size] for one head, as a right side: of
+ * scores, 16 positions with k along the terms; or with k along the positions,
+ * 16 of a head's values. */
+void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
+                              int64_t length, int64_t head, int64_t strip,
+                              uint8_t *to);
+void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
+                                 const float *x, int64_t length, int64_t head,
+                                 int64_t strip, uint8_t *to);
+
+/* The same of all heads. */
 int db_bf16_pack_terms(const dreambooth_kernel_host *host,
                        const struct db_bf16_heads *heads, const float *x,
-                       int64_t length, float factor,
-                       struct db_bf16_packed *out);
-/* The same with k along the positions: strips of 16 of a head's values. */
+                       int64_t length, struct db_bf16_packed *out);
 int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
                           const struct db_bf16_heads *heads, const float *x,
                           int64_t length, struct db_bf16_packed *out);

@@ -90,8 +90,9 @@ static void multiply(const struct db_bf16_block *block)
                       block->c + r * DB_BF16_PANEL);
 }
 
-const struct db_bf16_isa db_bf16_avx512 = {
-    nothing, nothing, multiply, rows, pairs, turn, put, terms, soften, scale};
+const struct db_bf16_isa db_bf16_avx512 = {nothing, nothing, multiply, rows,
+                                           pairs,   turn,    put,      terms,
+                                           soften,  weigh,   scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

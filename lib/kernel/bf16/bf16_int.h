@@ -67,6 +67,17 @@ struct db_bf16_softening {
     int parts;
 };
 
+/* Softmax backward for 32 keys and QUERIES, a multiple of 32: p = 2^(scores -
+ * lse), ds = p (dp - sum). */
+struct db_bf16_weighing {
+    int64_t queries;
+    const float *scores;    /* [queries / 32][32 keys, 32 queries], of base 2 */
+    float *dp;              /* the same; becomes ds */
+    const float *lse, *sum; /* [queries], lse of base 2 */
+    uint8_t *p, *ds;        /* [2 strips][queries / 32][parts] tiles of A */
+    int parts;
+};
+
 struct db_bf16_isa {
     /* Around the blocks of a task, on its thread. */
     void (*begin)(void);
@@ -89,6 +100,7 @@ struct db_bf16_isa {
     /* p = 2^(scores - maximum), with each maximum raised first; factor is what
      * the former sum, and all that was summed with it, are worth then. */
     void (*soften)(const struct db_bf16_softening *s);
+    void (*weigh)(const struct db_bf16_weighing *w);
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
 };

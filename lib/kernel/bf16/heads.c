@@ -42,6 +42,7 @@ void db_bf16_heads_init(struct db_bf16_heads *heads,
     heads->terms = count_terms(parts);
     heads->row = a->heads * a->head_size;
     heads->size_panels = db_blas_pieces(a->head_size, DB_BF16_PANEL);
+    heads->size_strips = db_blas_pieces(a->head_size, DB_BF16_SIDE);
     heads->score_steps = steps_of(a, parts);
     heads->score_line = heads->score_steps * DB_BF16_LINE;
     for (i = 0; i < DB_BF16_MOST_STEPS; i++) {
@@ -83,93 +84,95 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
     memset(to, 0, (size_t)((count - there) * heads->score_line));
 }
 
-struct packing {
-    const struct db_bf16_heads *heads;
-    const float *x;
-    int64_t length;
-    float factor;
-    const struct db_bf16_packed *out;
-};
-
-static void pack_terms(void *argument, int64_t index, int worker)
-{
-    const struct packing *p = argument;
-    const struct db_bf16_heads *h = p->heads;
-    uint8_t lines[DB_BF16_MOST_STEPS * DB_BF16_TILE];
-    const int64_t head = index / p->out->strips;
-    uint8_t *to = p->out->at + index * p->out->strip;
-    int64_t i, r;
-
-    (void)worker;
-    db_bf16_lay_terms(h, p->x, p->length, head,
-                      index % p->out->strips * DB_BF16_SIDE, DB_BF16_SIDE,
-                      p->factor, false, lines);
-    for (i = 0; i < h->score_steps; i++, to += DB_BF16_TILE) {
-        for (r = 0; r < DB_BF16_SIDE; r++)
-            memcpy(to + r * DB_BF16_LINE,
-                   lines + r * h->score_line + i * DB_BF16_LINE, DB_BF16_LINE);
-        h->isa->turn(to);
-    }
-}
-
-static int64_t whole_panels(int64_t length)
+int64_t db_bf16_whole_panels(int64_t length)
 {
     return db_blas_pieces(length, DB_BF16_PANEL) * DB_BF16_PANEL;
 }
 
-int db_bf16_pack_terms(const dreambooth_kernel_host *host,
-                       const struct db_bf16_heads *heads, const float *x,
-                       int64_t length, float factor, struct db_bf16_packed *out)
+void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
+                              int64_t length, int64_t head, int64_t strip,
+                              uint8_t *to)
 {
-    const int64_t count = heads->a->batch * heads->a->heads;
-    struct packing packing = {heads, x, length, factor, out};
+    uint8_t line[DB_BF16_MOST_STEPS * DB_BF16_LINE];
+    int64_t i, r;
 
-    out->length = whole_panels(length);
-    out->strips = out->length / DB_BF16_SIDE;
-    out->strip = heads->score_steps * DB_BF16_TILE;
-    out->at =
-        host->scratch_new(host, (size_t)(count * out->strips * out->strip));
-    if (out->at == NULL)
-        return DREAMBOOTH_ENOMEM;
-    host->parallel(host, count * out->strips, pack_terms, &packing);
-    return DREAMBOOTH_OK;
+    for (r = 0; r < DB_BF16_SIDE; r++) {
+        db_bf16_lay_terms(heads, x, length, head, strip * DB_BF16_SIDE + r, 1,
+                          1.0f, false, line);
+        for (i = 0; i < heads->score_steps; i++)
+            memcpy(to + i * DB_BF16_TILE + r * DB_BF16_LINE,
+                   line + i * DB_BF16_LINE, DB_BF16_LINE);
+    }
+    for (i = 0; i < heads->score_steps; i++)
+        heads->isa->turn(to + i * DB_BF16_TILE);
 }
+
+void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
+                                 const float *x, int64_t length, int64_t head,
+                                 int64_t strip, uint8_t *to)
+{
+    const int64_t first = strip * DB_BF16_SIDE;
+    const struct db_bf16_from from = {
+        x + db_bf16_head_at(heads, length, head) + first, NULL, heads->row};
+
+    db_bf16_pairs(heads->isa, &from,
+                  db_blas_smaller(DB_BF16_SIDE, heads->a->head_size - first),
+                  length, to, db_bf16_whole_panels(length) / DB_BF16_STEP,
+                  heads->parts);
+}
+
+struct packing {
+    const struct db_bf16_heads *heads;
+    const float *x;
+    int64_t length;
+    const struct db_bf16_packed *out;
+    void (*pack)(const struct db_bf16_heads *heads, const float *x,
+                 int64_t length, int64_t head, int64_t strip, uint8_t *to);
+};
 
 static void pack_strip(void *argument, int64_t index, int worker)
 {
     const struct packing *p = argument;
-    const struct db_bf16_heads *h = p->heads;
-    const int64_t first = index % p->out->strips * DB_BF16_SIDE;
-    struct db_bf16_from from = {
-        p->x + db_bf16_head_at(h, p->length, index / p->out->strips) + first,
-        NULL, h->row};
-    uint8_t *to = p->out->at + index * p->out->strip;
-    int64_t i;
 
     (void)worker;
-    for (i = 0; i < p->out->length; i += DB_BF16_STEP) {
-        h->isa->pairs(&from,
-                      db_blas_smaller(DB_BF16_SIDE, h->a->head_size - first),
-                      p->length - i, to, h->parts, DB_BF16_TILE);
-        from.f32 += DB_BF16_STEP * h->row;
-        to += DB_BF16_TILE * h->parts;
-    }
+    p->pack(p->heads, p->x, p->length, index / p->out->strips,
+            index % p->out->strips, p->out->at + index * p->out->strip);
+}
+
+static int pack_all(const dreambooth_kernel_host *host, struct packing *packing,
+                    struct db_bf16_packed *out)
+{
+    const dreambooth_attention *a = packing->heads->a;
+    const int64_t count = a->batch * a->heads * out->strips;
+
+    out->length = db_bf16_whole_panels(packing->length);
+    out->at = host->scratch_new(host, (size_t)(count * out->strip));
+    if (out->at == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, count, pack_strip, packing);
+    return DREAMBOOTH_OK;
+}
+
+int db_bf16_pack_terms(const dreambooth_kernel_host *host,
+                       const struct db_bf16_heads *heads, const float *x,
+                       int64_t length, struct db_bf16_packed *out)
+{
+    struct packing packing = {heads, x, length, out, db_bf16_pack_terms_strip};
+
+    out->strips = db_bf16_whole_panels(length) / DB_BF16_SIDE;
+    out->strip = heads->score_steps * DB_BF16_TILE;
+    return pack_all(host, &packing, out);
 }
 
 int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
                           const struct db_bf16_heads *heads, const float *x,
                           int64_t length, struct db_bf16_packed *out)
 {
-    const int64_t count = heads->a->batch * heads->a->heads;
-    struct packing packing = {heads, x, length, 1.0f, out};
+    struct packing packing = {heads, x, length, out,
+                              db_bf16_pack_sequence_strip};
 
-    out->length = whole_panels(length);
-    out->strips = db_blas_pieces(heads->a->head_size, DB_BF16_SIDE);
-    out->strip = out->length / DB_BF16_STEP * DB_BF16_TILE * heads->parts;
-    out->at =
-        host->scratch_new(host, (size_t)(count * out->strips * out->strip));
-    if (out->at == NULL)
-        return DREAMBOOTH_ENOMEM;
-    host->parallel(host, count * out->strips, pack_strip, &packing);
-    return DREAMBOOTH_OK;
+    out->strips = heads->size_strips;
+    out->strip = db_bf16_whole_panels(length) / DB_BF16_STEP * DB_BF16_TILE *
+                 heads->parts;
+    return pack_all(host, &packing, out);
 }

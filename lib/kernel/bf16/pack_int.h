@@ -267,6 +267,43 @@ static void soften(const struct db_bf16_softening *s)
     }
 }
 
+/* 16 queries of a key: p, and ds in place of dp. */
+INLINE __m512 weigh_16(const struct db_bf16_weighing *w, int64_t at,
+                       int64_t query)
+{
+    const __m512 p = power_of_2(_mm512_sub_ps(_mm512_loadu_ps(w->scores + at),
+                                              _mm512_loadu_ps(w->lse + query)));
+
+    _mm512_storeu_ps(
+        w->dp + at,
+        _mm512_mul_ps(p, _mm512_sub_ps(_mm512_loadu_ps(w->dp + at),
+                                       _mm512_loadu_ps(w->sum + query))));
+    return p;
+}
+
+static void weigh(const struct db_bf16_weighing *w)
+{
+    const int64_t strip = w->queries / DB_BF16_STEP * w->parts * DB_BF16_TILE;
+    int64_t r, q;
+    int i;
+
+    for (r = 0; r < DB_BF16_PANEL; r++) {
+        int64_t to = r / DB_BF16_SIDE * strip + r % DB_BF16_SIDE * DB_BF16_LINE;
+
+        for (q = 0; q < w->queries; q += DB_BF16_PANEL) {
+            const int64_t at = (q + r) * DB_BF16_PANEL;
+            __m512 a = weigh_16(w, at, q), b = weigh_16(w, at + 16, q + 16);
+            __m512 da = _mm512_loadu_ps(w->dp + at);
+            __m512 db = _mm512_loadu_ps(w->dp + at + 16);
+
+            for (i = 0; i < w->parts; i++, to += DB_BF16_TILE) {
+                _mm512_storeu_si512(w->p + to, part_of(&a, &b));
+                _mm512_storeu_si512(w->ds + to, part_of(&da, &db));
+            }
+        }
+    }
+}
+
 static void scale(float factor, float *y)
 {
     const __m512 by = _mm512_set1_ps(factor);

@@ -183,3 +183,14 @@ int db_simd_attention_forward(const dreambooth_kernel_host *host,
         return db_bf16_attention_forward(host, tiles, parts, a);
     return forward(host, a);
 }
+
+int db_simd_attention_backward(const dreambooth_kernel_host *host,
+                               const dreambooth_attention *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_attention_backward(host, tiles, parts, a);
+    return db_blas_attention_backward(host, a);
+}

@@ -86,7 +86,7 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
         .layer_norm_forward = db_blas_layer_norm_forward,                      \
         .layer_norm_backward = db_blas_layer_norm_backward,                    \
         .attention_forward = db_simd_attention_forward,                        \
-        .attention_backward = db_blas_attention_backward,                      \
+        .attention_backward = db_simd_attention_backward,                      \
         .softmax_forward = db_blas_softmax_forward,                            \
         .softmax_backward = db_blas_softmax_backward,                          \
         .unary_forward = db_blas_unary_forward,                                \

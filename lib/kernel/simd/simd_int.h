@@ -151,5 +151,6 @@ DB_SIMD_SLOT(conv2d_forward, dreambooth_conv2d);
 DB_SIMD_SLOT(conv2d_backward_data, dreambooth_conv2d);
 DB_SIMD_SLOT(conv2d_backward_weight, dreambooth_conv2d);
 DB_SIMD_SLOT(attention_forward, dreambooth_attention);
+DB_SIMD_SLOT(attention_backward, dreambooth_attention);
 
 #endif
