@@ -119,7 +119,10 @@ void db_bf16_pairs(const struct db_bf16_isa *isa,
 /* The fastest isa of this processor, if products of so many PARTS are faster
  * with it than products of floats; else NULL. */
 const struct db_bf16_isa *db_bf16_isa_for(int parts);
+/* Every isa that this processor runs, by number from 0; NULL behind them. */
+const struct db_bf16_isa *db_bf16_isa_at(size_t index);
 
+extern const struct db_bf16_isa db_bf16_plain;
 /* Those that the compiler knows. */
 #if defined(__GNUC__) && defined(__x86_64__) && defined(__has_include)
 #if __has_include(<avx512bf16intrin.h>)

@@ -94,6 +94,8 @@ int db_bf16_gemm(const dreambooth_kernel_host *host,
     int status = DREAMBOOTH_OK;
     int64_t i;
 
+    if (a->m < 1 || a->n < 1 || a->k < 1)
+        return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
         status = multiply_one(host, isa, parts, a, i);
     return status;

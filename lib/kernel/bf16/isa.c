@@ -20,17 +20,49 @@ static bool has_amx(void)
 }
 #endif
 
-const struct db_bf16_isa *db_bf16_isa_for(int parts)
+#ifdef DB_BF16_AVX512
+static bool has_avx512(void)
 {
+    return __builtin_cpu_supports("avx512bf16");
+}
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+/* The fastest first, and the most parts with which it beats floats. */
+static const struct {
+    const struct db_bf16_isa *isa;
+    bool (*is_there)(void);
+    int parts;
+} isas[] = {
 #ifdef DB_BF16_AMX
-    if (has_amx())
-        return &db_bf16_amx;
+    {&db_bf16_amx, has_amx, 3},
 #endif
 #ifdef DB_BF16_AVX512
-    if (parts == 1 && __builtin_cpu_supports("avx512bf16"))
-        return &db_bf16_avx512;
+    {&db_bf16_avx512, has_avx512, 1},
 #endif
-    (void)parts;
+    {&db_bf16_plain, always, 0},
+};
+
+const struct db_bf16_isa *db_bf16_isa_for(int parts)
+{
+    size_t i = 0;
+
+    while (!isas[i].is_there())
+        i++;
+    return parts <= isas[i].parts ? isas[i].isa : NULL;
+}
+
+const struct db_bf16_isa *db_bf16_isa_at(size_t index)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(isas) / sizeof(isas[0]); i++)
+        if (isas[i].is_there() && index-- == 0)
+            return isas[i].isa;
     return NULL;
 }
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* Tiles in plain C: slow, and there on every machine, for tests. */
+#include <math.h>
+#include <string.h>
+
+#include "kernel/bf16/bf16_int.h"
+#include "kernel/blas/blas_int.h"
+
+static void nothing(void)
+{
+}
+
+static float widen(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* Takes the next part of X off it: to nearest, ties to even. */
+static uint16_t part_of(float *x)
+{
+    uint32_t bits;
+    uint16_t half;
+
+    memcpy(&bits, x, sizeof(bits));
+    bits += 0x7fff + (bits >> 16 & 1);
+    half = isnan(*x) ? 0x7fc0 : (uint16_t)(bits >> 16);
+    *x -= widen(half);
+    return half;
+}
+
+static uint16_t *values_of(uint8_t *line)
+{
+    return (uint16_t *)(void *)line;
+}
+
+/* Writes all parts of x, or of HALF where x is NULL, as value I of a line. */
+static void split(const float *x, const uint16_t *half, int64_t i, uint8_t *to,
+                  int parts, int64_t apart)
+{
+    float rest = x == NULL ? 0.0f : *x;
+    int part;
+
+    for (part = 0; part < parts; part++, to += apart)
+        values_of(to)[i] = half != NULL ? *half : part_of(&rest);
+}
+
+static void rows(const struct db_bf16_from *from, int64_t count, int64_t k,
+                 uint8_t *to, int64_t step, int parts, int64_t apart)
+{
+    const int64_t whole = db_blas_pieces(k, DB_BF16_STEP) * DB_BF16_STEP;
+    int64_t r, i;
+
+    for (r = 0; r < count; r++)
+        for (i = 0; i < whole; i++) {
+            const int64_t at = r * from->row + i;
+
+            split(from->f32 != NULL && i < k ? from->f32 + at : NULL,
+                  from->bf16 != NULL && i < k ? from->bf16 + at : NULL,
+                  i % DB_BF16_STEP,
+                  to + r * DB_BF16_LINE + i / DB_BF16_STEP * step, parts,
+                  apart);
+        }
+}
+
+static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts, int64_t apart)
+{
+    int64_t i, c;
+
+    for (i = 0; i < DB_BF16_STEP; i++)
+        for (c = 0; c < DB_BF16_SIDE; c++) {
+            const bool is_there = i < k && c < count;
+            const int64_t at = i * from->row + c;
+
+            split(from->f32 != NULL && is_there ? from->f32 + at : NULL,
+                  from->bf16 != NULL && is_there ? from->bf16 + at : NULL,
+                  2 * c + i % 2, to + i / 2 * DB_BF16_LINE, parts, apart);
+        }
+}
+
+static void turn(uint8_t *tile)
+{
+    uint32_t x[DB_BF16_SIDE][DB_BF16_SIDE], y[DB_BF16_SIDE][DB_BF16_SIDE];
+    int i, j;
+
+    memcpy(x, tile, sizeof(x));
+    for (i = 0; i < DB_BF16_SIDE; i++)
+        for (j = 0; j < DB_BF16_SIDE; j++)
+            y[j][i] = x[i][j];
+    memcpy(tile, y, sizeof(y));
+}
+
+/* c [16, 16] of a block += a tile of A times one of B. */
+static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
+                           int64_t b_line, float *c)
+{
+    int r, n, i;
+
+    for (r = 0; r < DB_BF16_SIDE; r++)
+        for (n = 0; n < DB_BF16_SIDE; n++)
+            for (i = 0; i < DB_BF16_STEP; i++) {
+                uint16_t x, y;
+
+                memcpy(&x, a + r * a_line + i * 2, sizeof(x));
+                memcpy(&y, b + i / 2 * b_line + (2 * n + i % 2) * 2, sizeof(y));
+                c[r * DB_BF16_PANEL + n] += widen(x) * widen(y);
+            }
+}
+
+static void multiply_strips(const struct db_bf16_block *block, int i, int j)
+{
+    const int parts =
+        block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
+    int64_t step;
+    int a, b;
+
+    for (step = 0; step < block->steps; step++)
+        for (b = 0; b < block->b_parts; b++)
+            for (a = block->a_parts; a-- > 0;)
+                if (a + b < parts)
+                    multiply_tiles(
+                        block->a[i] + block->a_at[step] + a * block->a_apart,
+                        block->a_line,
+                        block->b[j] + block->b_at[step] + b * block->b_apart,
+                        block->b_line,
+                        block->c + (i * DB_BF16_PANEL + j) * DB_BF16_SIDE);
+}
+
+static void multiply(const struct db_bf16_block *block)
+{
+    int i, j;
+
+    if (!block->add)
+        memset(block->c, 0, DB_BF16_PANEL * DB_BF16_PANEL * sizeof(*block->c));
+    for (i = 0; i < 2; i++)
+        for (j = 0; j < 2 && block->b[j] != NULL; j++)
+            multiply_strips(block, i, j);
+}
+
+static void put(int64_t count, const float *c,
+                const struct db_bf16_result *result)
+{
+    int64_t i;
+
+    for (i = 0; i < count; i++) {
+        float sum = result->alpha * c[i];
+
+        if (result->beta != 0.0f)
+            sum += result->beta * result->y[i];
+        if (result->bias != NULL)
+            sum += result->bias[i];
+        result->y[i] = sum;
+    }
+}
+
+static void terms(const float *x, int64_t count, float factor, int parts,
+                  const int *which, int terms, uint8_t *to)
+{
+    uint16_t part[3];
+    int64_t k;
+    int i;
+
+    for (k = 0; k < count; k++) {
+        float rest = factor * x[k];
+
+        for (i = 0; i < parts; i++)
+            part[i] = part_of(&rest);
+        for (i = 0; i < terms; i++)
+            values_of(to)[i * count + k] = part[which[i]];
+    }
+}
+
+#define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
+
+/* Where value I of line R is, in strips of STEPS tiles with all parts. */
+static uint8_t *line_of(uint8_t *tiles, int64_t r, int64_t steps, int64_t i,
+                        int parts)
+{
+    return tiles +
+           (r / DB_BF16_SIDE * steps + i / DB_BF16_STEP) * parts *
+               DB_BF16_TILE +
+           r % DB_BF16_SIDE * DB_BF16_LINE;
+}
+
+static void soften_row(const struct db_bf16_softening *s, int r)
+{
+    const float *row = s->scores + r * DB_BF16_PANEL;
+    float top = s->maximum[r], sum = 0.0f;
+    int64_t k;
+
+    for (k = 0; k < s->keys; k++)
+        top = fmaxf(top, row[k / DB_BF16_PANEL * BLOCK + k % DB_BF16_PANEL]);
+    for (k = 0; k < s->keys; k++) {
+        const float p =
+            exp2f(row[k / DB_BF16_PANEL * BLOCK + k % DB_BF16_PANEL] - top);
+
+        sum += p;
+        split(&p, NULL, k % DB_BF16_STEP,
+              line_of(s->p, r, s->keys / DB_BF16_STEP, k, s->parts), s->parts,
+              DB_BF16_TILE);
+    }
+    s->factor[r] = s->maximum[r] == top ? 1.0f : exp2f(s->maximum[r] - top);
+    s->sum[r] = s->sum[r] * s->factor[r] + sum;
+    s->maximum[r] = top;
+}
+
+static void soften(const struct db_bf16_softening *s)
+{
+    int r;
+
+    for (r = 0; r < DB_BF16_PANEL; r++)
+        soften_row(s, r);
+}
+
+static void weigh(const struct db_bf16_weighing *w)
+{
+    const int64_t steps = w->queries / DB_BF16_STEP;
+    int64_t r, q;
+
+    for (r = 0; r < DB_BF16_PANEL; r++)
+        for (q = 0; q < w->queries; q++) {
+            const int64_t at = q / DB_BF16_PANEL * BLOCK + r * DB_BF16_PANEL +
+                               q % DB_BF16_PANEL;
+            const float p = exp2f(w->scores[at] - w->lse[q]);
+
+            w->dp[at] = p * (w->dp[at] - w->sum[q]);
+            split(&p, NULL, q % DB_BF16_STEP,
+                  line_of(w->p, r, steps, q, w->parts), w->parts, DB_BF16_TILE);
+            split(&w->dp[at], NULL, q % DB_BF16_STEP,
+                  line_of(w->ds, r, steps, q, w->parts), w->parts,
+                  DB_BF16_TILE);
+        }
+}
+
+static void scale(float factor, float *y)
+{
+    int i;
+
+    for (i = 0; i < DB_BF16_PANEL; i++)
+        y[i] *= factor;
+}
+
+const struct db_bf16_isa db_bf16_plain = {nothing, nothing, multiply, rows,
+                                          pairs,   turn,    put,      terms,
+                                          soften,  weigh,   scale};
