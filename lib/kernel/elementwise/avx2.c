@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #define LANES 8
+#define FUSES
 #define ISA db_elementwise_avx2
 #include "kernel/elementwise/vector_int.h"
 

@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #define LANES 16
+#define FUSES
 #define ISA db_elementwise_avx512
 #include "kernel/elementwise/vector_int.h"
 

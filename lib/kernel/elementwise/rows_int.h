@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The template of an isa's functions on rows. A file that includes it has
- * defined LANES (floats in a vector), ISA (the name of the struct), and on
+ * defined LANES (floats in a vector), ISA (the name of the struct), FUSES where
+ * the processor multiplies and adds with one rounding, and on
  * vectors multiply_add(a, b, c), square_root(x), reciprocal(x) of a finite x,
  * and larger(a, b) and smaller(a, b), which are b where b is a NaN. Vectors are
  * the compiler's own. The rest of a row, shorter than one, goes through a whole
@@ -553,6 +554,12 @@ static double squares(const float *x, int64_t count)
 }
 
 /* a + b c with one rounding: the product of two floats is exact in double. */
+#ifdef FUSES
+INLINE vector add_product(vector a, vector b, vector c)
+{
+    return multiply_add(b, c, a);
+}
+#else
 INLINE vector add_product(vector a, vector b, vector c)
 {
     const half l = __builtin_convertvector(low(a) + low(b) * low(c), half);
@@ -563,6 +570,7 @@ INLINE vector add_product(vector a, vector b, vector c)
     memcpy((char *)&sum + sizeof(l), &h, sizeof(h));
     return sum;
 }
+#endif
 
 /* With the roundings of torch.optim.AdamW; m moves as torch.lerp, from the
  * nearer end. */
