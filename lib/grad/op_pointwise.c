@@ -192,8 +192,9 @@ struct db_var *db_add_rows(struct db_tape *tape, struct db_var *x,
 
     if (!db_op_ready(tape, inputs, 2))
         return NULL;
-    a.batch = x->data->shape.size[0];
     a.columns = db_shape_columns(&x->data->shape);
+    a.batch =
+        db_tensor_count(v->data) == a.columns ? 1 : x->data->shape.size[0];
     if (x->data->shape.rank < 2 || a.batch == 0 ||
         db_tensor_count(v->data) != a.batch * a.columns)
         return db_op_misfit(tape, "row sum", inputs, 2, &v->data->shape);

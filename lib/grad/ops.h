@@ -52,7 +52,7 @@ struct db_var *db_geglu(struct db_tape *tape, struct db_var *x);
 /* x + y of equal shapes. */
 struct db_var *db_add(struct db_tape *tape, struct db_var *x, struct db_var *y);
 struct db_var *db_scale(struct db_tape *tape, struct db_var *x, float factor);
-/* x [batch, .., channels] + v [batch, channels]. */
+/* x [batch, .., channels] + v [batch, channels], or [1, channels] for all. */
 struct db_var *db_add_rows(struct db_tape *tape, struct db_var *x,
                            struct db_var *v);
 /* x [batch, length, channels] + w [>= length, channels], for each batch row. */

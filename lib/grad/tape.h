@@ -56,6 +56,7 @@ struct db_param {
     struct db_shape shape; /* as in the file */
     enum db_layout layout;
     bool trainable;
+    uint64_t version;           /* raised by those who change data */
     enum db_dtype dtype;        /* that data have, F32 or BF16 */
     struct db_tensor *data;     /* in the layout above; NULL: not there yet */
     struct db_tensor *gradient; /* NULL until a backward pass; adds up */
@@ -68,6 +69,7 @@ struct db_param {
 int db_param_need(struct db_param *param, struct db_pool *pool);
 
 struct db_op;
+struct db_memo;
 
 struct db_tape {
     struct db_env *env;
@@ -77,6 +79,7 @@ struct db_tape {
     bool trains;    /* since a segment began, a parameter was met that does */
     int status;
     struct db_op *last;
+    struct db_memo *memo; /* memo.h; NULL: none */
 };
 
 void db_tape_init(struct db_tape *tape, struct db_device *device,

@@ -211,26 +211,24 @@ static void push(struct pass *pass, struct db_var *x)
     pass->skips[pass->skip_count++] = db_hold(x);
 }
 
-/* The sinusoids of the timesteps through two linear layers, and the SiLU with
- * which every residual block begins. */
-static struct db_var *embed_time(struct pass *pass, const float *timesteps,
-                                 int64_t batch)
+struct db_var *db_unet_embed(struct db_tape *tape, const struct db_unet *unet,
+                             const float *timesteps, int64_t count,
+                             const struct db_trace *trace)
 {
-    const struct db_unet_config *config = &pass->unet->config;
-    struct db_tape *tape = pass->tape;
+    const struct db_unet_config *config = &unet->config;
     int64_t width = config->block_out_channels[0];
-    struct db_shape shape = db_shape2(batch, width);
+    struct db_shape shape = db_shape2(count, width);
     struct db_var *x = db_var_empty(tape, &shape);
 
     if (x == NULL)
         return NULL;
-    db_timestep_embedding(timesteps, batch, width, config->flip_sin_to_cos,
+    db_timestep_embedding(timesteps, count, width, config->flip_sin_to_cos,
                           (float)config->freq_shift, db_tensor_f32(x->data));
-    db_trace_note(pass->trace, x, "time_proj", "");
-    x = db_linear_forward(tape, &pass->unet->time_linear_1, x);
+    db_trace_note(trace, x, "time_proj", "");
+    x = db_linear_forward(tape, &unet->time_linear_1, x);
     x = db_activation(tape, x, DREAMBOOTH_SILU);
-    x = db_linear_forward(tape, &pass->unet->time_linear_2, x);
-    db_trace_note(pass->trace, x, "time_embedding", "");
+    x = db_linear_forward(tape, &unet->time_linear_2, x);
+    db_trace_note(trace, x, "time_embedding", "");
     return db_activation(tape, x, DREAMBOOTH_SILU);
 }
 
@@ -353,24 +351,36 @@ static struct db_var *run(struct pass *pass, struct db_var *x)
     return x;
 }
 
+struct db_var *db_unet_run(struct db_tape *tape, const struct db_unet *unet,
+                           struct db_var *sample, struct db_var *time,
+                           struct db_var *context, const struct db_trace *trace)
+{
+    struct pass pass = {.tape = tape,
+                        .unet = unet,
+                        .trace = trace,
+                        .time = time,
+                        .context = context};
+    struct db_var *y = NULL;
+
+    if (sample == NULL || context == NULL)
+        db_drop(sample);
+    else
+        y = run(&pass, sample);
+    db_drop(time);
+    db_drop(context);
+    db_trace_note(trace, y, "output", "");
+    return y;
+}
+
 struct db_var *db_unet_forward(struct db_tape *tape, const struct db_unet *unet,
                                struct db_var *sample, const float *timesteps,
                                struct db_var *context,
                                const struct db_trace *trace)
 {
-    struct pass pass = {
-        .tape = tape, .unet = unet, .trace = trace, .context = context};
-    struct db_var *y;
+    struct db_var *time = NULL;
 
-    if (sample == NULL || context == NULL) {
-        db_drop(sample);
-        db_drop(context);
-        return NULL;
-    }
-    pass.time = embed_time(&pass, timesteps, sample->data->shape.size[0]);
-    y = run(&pass, sample);
-    db_drop(pass.time);
-    db_drop(context);
-    db_trace_note(trace, y, "output", "");
-    return y;
+    if (sample != NULL && context != NULL)
+        time = db_unet_embed(tape, unet, timesteps, sample->data->shape.size[0],
+                             trace);
+    return db_unet_run(tape, unet, sample, time, context, trace);
 }

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "grad/memo.h"
 #include "nn/layer.h"
 #include "nn/resnet.h"
 #include "nn/transformer.h"
@@ -63,5 +64,28 @@ struct db_var *db_unet_forward(struct db_tape *tape, const struct db_unet *unet,
                                struct db_var *sample, const float *timesteps,
                                struct db_var *context,
                                const struct db_trace *trace);
+
+/*
+ * The steps of a sampler: a schedule of timesteps that is known beforehand, and
+ * what follows from it and from the prompt, which is computed once.
+ */
+struct db_unet_steps {
+    struct db_memo memo;
+    float *timesteps; /* [count]; the caller fills it */
+    int64_t count;
+    struct db_tensor *times; /* embeddings of a part of them, FIRST and on */
+    int64_t first;
+    uint64_t version; /* that the parameters had */
+};
+
+int db_unet_steps_new(struct db_env *env, int64_t count,
+                      struct db_unet_steps *steps);
+void db_unet_steps_release(struct db_unet_steps *steps);
+
+/* db_unet_forward() with timestep INDEX of STEPS for all images, and a CONTEXT
+ * over the same tensor each time. Nothing is recorded. */
+struct db_var *db_unet_step(struct db_tape *tape, const struct db_unet *unet,
+                            struct db_unet_steps *steps, int64_t index,
+                            struct db_var *sample, struct db_var *context);
 
 #endif

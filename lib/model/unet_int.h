@@ -15,6 +15,17 @@ struct db_unet_block {
     struct db_conv_layer sampler; /* to the next level */
 };
 
+/* The sinusoids of COUNT timesteps through two linear layers, and the SiLU with
+ * which every residual block begins. */
+struct db_var *db_unet_embed(struct db_tape *tape, const struct db_unet *unet,
+                             const float *timesteps, int64_t count,
+                             const struct db_trace *trace);
+/* The rest. Takes over SAMPLE, TIME and CONTEXT. */
+struct db_var *db_unet_run(struct db_tape *tape, const struct db_unet *unet,
+                           struct db_var *sample, struct db_var *time,
+                           struct db_var *context,
+                           const struct db_trace *trace);
+
 int db_unet_config_read(struct db_env *env, const char *file,
                         const json_t *object, struct db_unet_config *out);
 

@@ -24,13 +24,16 @@ struct db_var *db_attention_forward(struct db_tape *tape,
                                     struct db_var *x, struct db_var *context,
                                     bool self)
 {
+    struct db_var *(*project)(struct db_tape *, const struct db_linear_layer *,
+                              struct db_var *) =
+        self ? db_linear_forward : db_linear_forward_known;
     struct db_var *q, *k, *v;
 
     if (self)
         context = db_hold(x);
     q = db_linear_forward(tape, &layer->to_q, x);
-    k = db_linear_forward(tape, &layer->to_k, db_hold(context));
-    v = db_linear_forward(tape, &layer->to_v, context);
+    k = project(tape, &layer->to_k, db_hold(context));
+    v = project(tape, &layer->to_v, context);
     return db_linear_forward(
         tape, &layer->to_out,
         db_attention(tape, q, k, v, layer->heads, layer->causal));

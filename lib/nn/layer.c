@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "grad/memo.h"
+
 static const struct db_init zero = {DB_INIT_ZERO, 0};
 static const struct db_init one = {DB_INIT_ONE, 0};
 
@@ -93,6 +95,13 @@ struct db_var *db_linear_forward(struct db_tape *tape,
                                  struct db_var *x)
 {
     return db_linear(tape, x, layer->weight, layer->bias);
+}
+
+struct db_var *db_linear_forward_known(struct db_tape *tape,
+                                       const struct db_linear_layer *layer,
+                                       struct db_var *x)
+{
+    return db_linear_known(tape, x, layer->weight, layer->bias);
 }
 
 void db_conv_build(struct db_conv_layer *layer, struct db_params *params,

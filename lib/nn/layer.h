@@ -35,6 +35,10 @@ void db_linear_build_renamed(struct db_linear_layer *layer,
                              struct db_params *params, const char *prefix,
                              const char *name, const char *old_name,
                              int64_t inputs, int64_t outputs);
+/* The same, looking into the tape's memo first. */
+struct db_var *db_linear_forward_known(struct db_tape *tape,
+                                       const struct db_linear_layer *layer,
+                                       struct db_var *x);
 struct db_var *db_linear_forward(struct db_tape *tape,
                                  const struct db_linear_layer *layer,
                                  struct db_var *x);

@@ -2,6 +2,8 @@
 /* The residual block, as one segment that may be recomputed. */
 #include "nn/resnet.h"
 
+#include "grad/memo.h"
+
 void db_resnet_build(struct db_resnet *resnet, struct db_params *params,
                      const char *name, const struct db_resnet_sizes *sizes)
 {
@@ -43,9 +45,9 @@ static struct db_var *body(struct db_tape *tape, const void *context,
     h = norm_silu_conv(tape, &resnet->norm1, &resnet->conv1, db_hold(x));
     if (resnet->has_time) {
         struct db_var *shift =
-            db_linear_forward(tape, &resnet->time_emb_proj, inputs[1]);
+            db_linear_forward_known(tape, &resnet->time_emb_proj, inputs[1]);
 
-        h = db_add_rows(tape, h, shift);
+        h = db_add_rows(tape, h, db_known_row(tape, shift));
     }
     h = norm_silu_conv(tape, &resnet->norm2, &resnet->conv2, h);
     if (resnet->has_shortcut)

@@ -108,6 +108,17 @@ static int make_context(const struct db_sampler *sampler,
     return DREAMBOOTH_OK;
 }
 
+static int make_steps(const struct db_sampler *sampler,
+                      struct db_sampler_batch *batch)
+{
+    int status = db_unet_steps_new(sampler->env, sampler->calls, &batch->unet);
+    int64_t i;
+
+    for (i = 0; i < sampler->calls && status == DREAMBOOTH_OK; i++)
+        batch->unet.timesteps[i] = db_stepper_timestep(batch->stepper, i);
+    return status;
+}
+
 int db_sampler_batch_begin(struct db_sampler *sampler, int64_t first,
                            struct db_sampler_batch *out)
 {
@@ -125,6 +136,8 @@ int db_sampler_batch_begin(struct db_sampler *sampler, int64_t first,
     status = db_stepper_new(sampler->env, sampler->kind, &sampler->config,
                             &stepper_settings, batch.count, image_size(sampler),
                             &batch.stepper);
+    if (status == DREAMBOOTH_OK)
+        status = make_steps(sampler, &batch);
     if (status == DREAMBOOTH_OK)
         status = make_sources(sampler, &batch);
     if (status == DREAMBOOTH_OK)
@@ -146,6 +159,7 @@ int db_sampler_batch_begin(struct db_sampler *sampler, int64_t first,
 void db_sampler_batch_free(struct db_env *env, struct db_sampler_batch *batch)
 {
     db_stepper_free(batch->stepper);
+    db_unet_steps_release(&batch->unet);
     db_free(env, batch->sources);
     db_tensor_release(batch->latents);
     db_tensor_release(batch->noise);
@@ -181,32 +195,21 @@ static int predict(struct db_sampler *sampler, struct db_tensor **out)
     struct db_tensor *input = NULL;
     struct db_var *sample, *context, *output;
     struct db_tape tape;
-    float *timesteps;
-    int64_t rows, i;
     int status = make_input(sampler, &input);
 
     if (status != DREAMBOOTH_OK)
         return status;
-    rows = input->shape.size[0];
-    timesteps = db_alloc_array(sampler->env, (size_t)rows, sizeof(*timesteps));
-    if (timesteps == NULL) {
-        db_tensor_release(input);
-        return sampler->env->error_status;
-    }
-    for (i = 0; i < rows; i++)
-        timesteps[i] = db_stepper_timestep(batch->stepper, batch->call);
     db_tape_init(&tape, sampler->device, false);
     sample = db_var_new(&tape, input, false);
     db_tensor_release(input);
     context = db_var_new(&tape, batch->context, false);
-    output = db_unet_forward(&tape, sampler->pipeline->unet, sample, timesteps,
-                             context, NULL);
+    output = db_unet_step(&tape, sampler->pipeline->unet, &batch->unet,
+                          batch->call, sample, context);
     status = tape.status;
     if (status == DREAMBOOTH_OK)
         *out = db_tensor_hold(output->data);
     db_drop(output);
     db_tape_clear(&tape);
-    db_free(sampler->env, timesteps);
     return status;
 }
 

@@ -14,6 +14,7 @@ struct db_sampler_batch {
     int64_t noise_call;   /* the call that noise was drawn for; -1: none */
     int64_t decoded;      /* images */
     struct db_stepper *stepper;
+    struct db_unet_steps unet; /* of [calls] */
     struct db_noise *sources;  /* [count] */
     struct db_tensor *latents; /* [count, h, w, c] */
     struct db_tensor *noise;   /* the same */

@@ -186,6 +186,7 @@ int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
         if (item->param->gradient == NULL)
             continue;
         item->param->load = NULL; /* no file has these values any more */
+        item->param->version++;
         arguments.gradient_scale = scale < 1 ? (float)scale : 1;
         arguments.count = db_tensor_count(item->param->data);
         arguments.gradient = db_tensor_f32(item->param->gradient);

@@ -355,6 +355,105 @@ START_TEST(damaged_schedulers_are_refused)
 }
 END_TEST
 
+static int products; /* of matrices that were computed */
+
+static int count_gemm(const dreambooth_kernel_host *host,
+                      const dreambooth_gemm *a)
+{
+    products++;
+    return db_backend_reference.gemm(host, a);
+}
+
+/* A prediction for the same latents at timestep INDEX of STEPS, or without
+ * them, and the products that it took. */
+static struct db_tensor *predict(struct db_device *counting,
+                                 struct db_tensor *context,
+                                 const float *timesteps,
+                                 struct db_unet_steps *steps, int64_t index,
+                                 int *count)
+{
+    struct db_shape shape = db_shape4(2, 4, 4, 4);
+    float each[2] = {timesteps[index], timesteps[index]};
+    struct db_tensor *result;
+    struct db_var *x, *prompt;
+    struct db_tape tape;
+    int64_t i;
+
+    db_tape_init(&tape, counting, false);
+    prompt = db_var_new(&tape, context, false);
+    x = db_var_empty(&tape, &shape);
+    for (i = 0; i < db_tensor_count(x->data); i++)
+        db_tensor_f32(x->data)[i] = (float)(i % 7) - 3;
+    products = 0;
+    x = steps == NULL
+            ? db_unet_forward(&tape, pipeline->unet, x, each, prompt, NULL)
+            : db_unet_step(&tape, pipeline->unet, steps, index, x, prompt);
+    *count = products;
+    ck_assert_int_eq(tape.status, DREAMBOOTH_OK);
+    result = db_tensor_hold(x->data);
+    db_drop(x);
+    return result;
+}
+
+/* A parameter of the UNet that is called .. NAME takes another value. */
+static void change(const char *name)
+{
+    struct db_params *params = db_pipeline_params(pipeline, DB_UNET);
+    size_t i;
+
+    for (i = 0; i < params->count; i++)
+        if (strstr(params->items[i]->name, name) != NULL)
+            break;
+    ck_assert_uint_lt(i, params->count);
+    db_tensor_f32(params->items[i]->data)[0] += 1.0f;
+    params->items[i]->version++;
+}
+
+/* Over the steps of a sampler, what is linear in the prompt or the timesteps is
+ * computed once, and anew when parameters have changed. */
+START_TEST(steps_share_what_stays)
+{
+    static const float timesteps[] = {801, 601, 401, 201};
+    static const char *const names[] = {NULL, "attn2.to_k", "time_emb_proj",
+                                        "time_embedding.linear_1"};
+    struct db_shape shape =
+        db_shape3(2, 5, pipeline->unet->config.cross_attention_dim[0]);
+    dreambooth_backend table = db_backend_reference;
+    struct db_device counting;
+    struct db_unet_steps steps;
+    struct db_tensor *context;
+    int64_t i;
+
+    table.gemm = count_gemm;
+    db_device_init(&counting, &env, pool, &table);
+    ck_assert_int_eq(db_unet_steps_new(&env, 4, &steps), DREAMBOOTH_OK);
+    memcpy(steps.timesteps, timesteps, sizeof(timesteps));
+    ck_assert_int_eq(db_tensor_new_zero(&env, DB_F32, &shape, &context),
+                     DREAMBOOTH_OK);
+    for (i = 0; i < db_tensor_count(context); i++)
+        db_tensor_f32(context)[i] = (float)(i % 5) - 2;
+    for (i = 0; i < 4; i++) {
+        struct db_tensor *want, *first, *second;
+        int all, some, fewer;
+
+        if (names[i] != NULL)
+            change(names[i]);
+        want = predict(&counting, context, timesteps, NULL, i, &all);
+        first = predict(&counting, context, timesteps, &steps, i, &some);
+        second = predict(&counting, context, timesteps, &steps, i, &fewer);
+        ck_assert_int_eq(some, all);
+        ck_assert_int_lt(fewer, all);
+        ck_assert_mem_eq(first->data, want->data, 2 * 64 * sizeof(float));
+        ck_assert_mem_eq(second->data, want->data, 2 * 64 * sizeof(float));
+        db_tensor_release(want);
+        db_tensor_release(first);
+        db_tensor_release(second);
+    }
+    db_tensor_release(context);
+    db_unet_steps_release(&steps);
+}
+END_TEST
+
 /* Allocation number `fail_at` fails, and the next, which may be its second
  * try. */
 static long allocations, fail_at;
@@ -431,6 +530,7 @@ int main(void)
     add(suite, "preview", the_last_preview_is_the_image);
     add(suite, "files", files_tell_how_they_were_made);
     add(suite, "nan", nan_is_told_with_its_step);
+    add(suite, "steps", steps_share_what_stays);
     add(suite, "schedulers", damaged_schedulers_are_refused);
     add(suite, "allocations", every_allocation_may_fail);
     return unit_main(suite);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The UNet over the steps of a sampler. Embeddings of timesteps, and with them
+ * what every residual block makes of them, are computed for many steps at once:
+ * the matrices are read once, not once a step.
+ */
+#include "model/unet_int.h"
+
+/* Timesteps at once: the embeddings of all of a thousand, in all layers, would
+ * take more memory than they save time. */
+#define AT_ONCE 64
+
+int db_unet_steps_new(struct db_env *env, int64_t count,
+                      struct db_unet_steps *steps)
+{
+    *steps = (struct db_unet_steps){.memo = {.env = env}, .count = count};
+    steps->timesteps =
+        db_alloc_array(env, (size_t)count, sizeof(*steps->timesteps));
+    return steps->timesteps == NULL ? env->error_status : DREAMBOOTH_OK;
+}
+
+static void forget(struct db_unet_steps *steps)
+{
+    db_memo_clear(&steps->memo);
+    db_tensor_release(steps->times);
+    steps->times = NULL;
+}
+
+void db_unet_steps_release(struct db_unet_steps *steps)
+{
+    if (steps->memo.env == NULL)
+        return;
+    forget(steps);
+    db_free(steps->memo.env, steps->timesteps);
+    steps->timesteps = NULL;
+}
+
+static uint64_t version_of(const struct db_unet *unet)
+{
+    uint64_t version = 0;
+    size_t i;
+
+    for (i = 0; i < unet->params.count; i++)
+        version += unet->params.items[i]->version;
+    return version;
+}
+
+/* Has the embedding of timestep INDEX among those at hand. */
+static void embed(struct db_tape *tape, const struct db_unet *unet,
+                  struct db_unet_steps *steps, int64_t index)
+{
+    int64_t first = index - index % AT_ONCE, count = steps->count - first;
+    struct db_var *times;
+
+    if (steps->version != version_of(unet))
+        forget(steps);
+    steps->version = version_of(unet);
+    steps->memo.row = index - first;
+    if (steps->times != NULL && steps->first == first)
+        return;
+    db_tensor_release(steps->times);
+    steps->times = NULL;
+    times = db_unet_embed(tape, unet, steps->timesteps + first,
+                          count < AT_ONCE ? count : AT_ONCE, NULL);
+    if (times == NULL)
+        return;
+    steps->times = db_tensor_hold(times->data);
+    steps->first = first;
+    db_drop(times);
+}
+
+struct db_var *db_unet_step(struct db_tape *tape, const struct db_unet *unet,
+                            struct db_unet_steps *steps, int64_t index,
+                            struct db_var *sample, struct db_var *context)
+{
+    struct db_var *y;
+
+    embed(tape, unet, steps, index);
+    tape->memo = &steps->memo;
+    y = db_unet_run(tape, unet, sample, db_var_new(tape, steps->times, false),
+                    context, NULL);
+    tape->memo = NULL;
+    return y;
+}
