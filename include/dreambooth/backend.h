@@ -284,6 +284,51 @@ typedef struct dreambooth_adamw {
     float *parameter, *m, *v;
 } dreambooth_adamw;
 
+/*
+ * The same update of numbers that are kept in fewer bits. Of the pairs gradient
+ * and gradient_bf16, parameter and parameter_bf16, m and m_codes, v and v_codes
+ * one of each is NULL. Blocks of DREAMBOOTH_NARROW_BLOCK elements become
+ * floats, are updated, and are rounded at random, so that what is lost is right
+ * on average (a small step must not always round to none).
+ *
+ * A code is a float of 4 exponent bits, the lowest for numbers below 2^-14
+ * (subnormal), bias 15: in m_codes a sign and 3 bits of fraction, in v_codes,
+ * which have the square root of v, 4 bits of fraction and no sign. It counts in
+ * units of its block's scale, by which the largest of a block has the largest
+ * code. The root of a v that is not 0 never becomes 0.
+ *
+ * Element i draws word i % 4 of Philox4x32-10 with the given key and the
+ * counter {i / 4, counter[0], counter[1], counter[2]}. Its low 16 bits are
+ * added to a parameter's float before it is cut off to bfloat16, bits 16 to 23
+ * decide over m, 24 to 31 over v: the code is the next one where the fraction f
+ * of the way to it has 256 f + bits + 1/2 >= 256; of subnormal numbers f is
+ * first cut off to 16 bits. Blocks all below 1e-30 are 0.
+ */
+#define DREAMBOOTH_NARROW_BLOCK 256
+typedef struct dreambooth_adamw_narrow {
+    int64_t count, step;
+    double learning_rate, beta1, beta2, epsilon, weight_decay;
+    float gradient_scale;
+    const float *gradient;
+    const uint16_t *gradient_bf16;
+    float *parameter;
+    uint16_t *parameter_bf16;
+    float *m, *v;
+    uint8_t *m_codes, *v_codes;
+    float *m_scales, *v_scales; /* one a block */
+    uint32_t key[2], counter[3];
+} dreambooth_adamw_narrow;
+
+/* y = x, or y + x where add is set, rounded to bfloat16, to nearest, ties to
+ * even; sum = the sum of the squares of y, in double. */
+typedef struct dreambooth_narrow {
+    int64_t count;
+    int add;
+    const float *x;
+    uint16_t *y;
+    double *sum;
+} dreambooth_narrow;
+
 /* sum = the sum of the squares of x, in double. */
 typedef struct dreambooth_sum_squares {
     int64_t count;
@@ -340,6 +385,8 @@ typedef struct dreambooth_backend {
     DREAMBOOTH_SLOT(mse_backward, dreambooth_mse);
     DREAMBOOTH_SLOT(adamw, dreambooth_adamw);
     DREAMBOOTH_SLOT(sum_squares, dreambooth_sum_squares);
+    DREAMBOOTH_SLOT(adamw_narrow, dreambooth_adamw_narrow);
+    DREAMBOOTH_SLOT(narrow, dreambooth_narrow);
 } dreambooth_backend;
 
 #undef DREAMBOOTH_SLOT

@@ -346,6 +346,11 @@ void db_context_progress(struct dreambooth_context *context, const char *stage,
         context->progress(context->progress_user, stage, done, total);
 }
 
+enum db_dtype db_context_weights(const struct dreambooth_context *context)
+{
+    return context->settings.weights == 0 ? DB_F32 : DB_BF16;
+}
+
 int db_context_device(struct dreambooth_context *context,
                       struct db_device *device)
 {

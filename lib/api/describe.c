@@ -124,8 +124,11 @@ static int describe_folder(dreambooth_model *model, const char *folder)
     int refusal = db_pipeline_describe(env, folder, &model->pipeline);
     int status;
 
-    if (refusal == DREAMBOOTH_OK)
+    if (refusal == DREAMBOOTH_OK) {
+        db_pipeline_set_weights(model->pipeline,
+                                db_context_weights(model->context));
         return db_model_add_pipeline_parts(model);
+    }
     if (is_final(refusal))
         return refusal;
     memcpy(reason, env->error_text, sizeof(reason));

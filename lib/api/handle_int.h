@@ -153,6 +153,8 @@ struct dreambooth_model *db_model_hold(struct dreambooth_model *model);
 /* Ends the context's threads, until there is a model again. */
 void db_context_rest(struct dreambooth_context *context);
 /* Binds DEVICE to the context's threads and chosen backend. */
+/* What the option "weights" says. */
+enum db_dtype db_context_weights(const struct dreambooth_context *context);
 int db_context_device(struct dreambooth_context *context,
                       struct db_device *device);
 void db_context_progress(struct dreambooth_context *context, const char *stage,

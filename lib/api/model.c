@@ -128,9 +128,8 @@ int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
 
     if (status != DREAMBOOTH_OK)
         return status;
-    status = db_pipeline_open_as(
-        &context->env, folder,
-        context->settings.weights == 0 ? DB_F32 : DB_BF16, &model->pipeline);
+    status = db_pipeline_open_as(&context->env, folder,
+                                 db_context_weights(context), &model->pipeline);
     if (status == DREAMBOOTH_OK)
         status = db_model_add_pipeline_parts(model);
     if (status != DREAMBOOTH_OK) {

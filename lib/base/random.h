@@ -32,7 +32,8 @@ enum db_random_purpose {
     DB_RANDOM_CLASS_IMAGE = 10,   /* the seed of a class image */
     DB_RANDOM_IDENTIFIER = 11,
     DB_RANDOM_TRAIN_CLASS_ORDER = 12,
-    DB_RANDOM_TEST = 13
+    DB_RANDOM_TEST = 13,
+    DB_RANDOM_TRAIN_ROUNDING = 14 /* of what is kept in fewer bits */
 };
 
 struct db_random {

@@ -105,13 +105,25 @@ static void separate_inputs(struct db_tape *tape, struct db_var **inputs,
     }
 }
 
+/* Counts the segment; is it to be run again? */
+static bool is_recomputed(struct db_tape *tape)
+{
+    int number = tape->segments;
+
+    if (!tape->recording || !tape->recompute)
+        return false;
+    tape->segments++;
+    return tape->kept == NULL || number >= DB_SEGMENTS ||
+           (tape->kept->bits[number / 64] >> number % 64 & 1) == 0;
+}
+
 struct db_var *db_checkpoint(struct db_tape *tape, db_segment_body *body,
                              const void *context, struct db_var **inputs,
                              int count)
 {
     if (!db_op_ready(tape, inputs, count))
         return NULL;
-    if (tape->recording && tape->recompute)
+    if (is_recomputed(tape))
         return run_unrecorded(tape, body, context, inputs, count);
     if (tape->recording)
         separate_inputs(tape, inputs, count);

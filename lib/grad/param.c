@@ -40,15 +40,57 @@ bool db_param_wanted(const struct db_param *param)
 
 float *db_param_gradient(struct db_tape *tape, struct db_param *param)
 {
-    int status;
+    struct db_tensor **sum =
+        param->gradients == DB_F32 ? &param->gradient : &param->sum;
+    int status = DREAMBOOTH_OK;
 
-    if (param->gradient == NULL) {
-        status = db_tensor_new_zero(tape->env, DB_F32, &param->data->shape,
-                                    &param->gradient);
-        if (status != DREAMBOOTH_OK) {
-            db_tape_fail(tape, status);
-            return NULL;
-        }
+    if (*sum == NULL)
+        status =
+            db_tensor_new_zero(tape->env, DB_F32, &param->data->shape, sum);
+    param->touched = true;
+    db_tape_fail(tape, status);
+    return status == DREAMBOOTH_OK ? db_tensor_f32(*sum) : NULL;
+}
+
+/* Adds what an operation made to the gradient in bfloat16. */
+static int round_sum(struct db_tape *tape, struct db_param *param)
+{
+    dreambooth_narrow a = {.count = db_tensor_count(param->sum),
+                           .add = param->gradient != NULL,
+                           .x = db_tensor_f32(param->sum),
+                           .sum = &param->squares};
+    int status = DREAMBOOTH_OK;
+
+    if (param->gradient == NULL)
+        status = db_tensor_new(tape->env, DB_BF16, &param->sum->shape,
+                               &param->gradient);
+    if (status == DREAMBOOTH_OK) {
+        a.y = param->gradient->data;
+        status = db_run(tape->device, narrow, &a);
     }
-    return db_tensor_f32(param->gradient);
+    db_tensor_release(param->sum);
+    param->sum = NULL;
+    return status;
+}
+
+int db_param_finish(struct db_tape *tape, struct db_param *param)
+{
+    dreambooth_sum_squares a = {.sum = &param->squares};
+
+    if (!param->touched)
+        return DREAMBOOTH_OK;
+    param->touched = false;
+    if (param->sum != NULL)
+        return round_sum(tape, param);
+    a.count = db_tensor_count(param->gradient);
+    a.x = db_tensor_f32(param->gradient);
+    return db_run(tape->device, sum_squares, &a);
+}
+
+void db_param_free_gradient(struct db_param *param)
+{
+    db_tensor_release(param->gradient);
+    db_tensor_release(param->sum);
+    param->gradient = param->sum = NULL;
+    param->touched = false;
 }

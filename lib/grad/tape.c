@@ -366,6 +366,15 @@ static int seed_result(struct db_tape *tape, struct db_var *result,
     return db_slot_add(tape, result->slot, gradient);
 }
 
+static void finish_params(struct db_tape *tape, struct db_op *op)
+{
+    int i;
+
+    for (i = 0; i < DB_OP_PARAMS && tape->status == DREAMBOOTH_OK; i++)
+        if (op->params[i] != NULL)
+            db_tape_fail(tape, db_param_finish(tape, op->params[i]));
+}
+
 /* Runs and frees the last operation. */
 static void step_back(struct db_tape *tape)
 {
@@ -377,6 +386,7 @@ static void step_back(struct db_tape *tape)
         op->result->gradient = NULL;
         db_tape_fail(tape, op->backward(tape, op, dy));
         db_tensor_release(dy);
+        finish_params(tape, op);
     }
     op_free(tape->env, op);
 }

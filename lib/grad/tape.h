@@ -56,13 +56,21 @@ struct db_param {
     struct db_shape shape; /* as in the file */
     enum db_layout layout;
     bool trainable;
-    uint64_t version;           /* raised by those who change data */
-    enum db_dtype dtype;        /* that data have, F32 or BF16 */
-    struct db_tensor *data;     /* in the layout above; NULL: not there yet */
-    struct db_tensor *gradient; /* NULL until a backward pass; adds up */
-    db_param_load *load;        /* NULL: data are there, or are never read */
-    const void *origin;         /* for load() */
+    uint64_t version;       /* raised by those who change data */
+    enum db_dtype dtype;    /* that data have, F32 or BF16 */
+    struct db_tensor *data; /* in the layout above; NULL: not there yet */
+    /* NULL until a backward pass; adds up. It has the type of gradients once
+     * the operations that add to it are done. */
+    struct db_tensor *gradient;
+    enum db_dtype gradients; /* F32 or BF16 */
+    double squares;          /* the sum of the gradient's squares */
+    struct db_tensor *sum;   /* what an operation adds before it is rounded */
+    bool touched;            /* by the operation that runs backwards */
+    db_param_load *load;     /* NULL: data are there, or are never read */
+    const void *origin;      /* for load() */
 };
+
+void db_param_free_gradient(struct db_param *param);
 
 /* Makes sure that PARAM has data. Operations do so for their MATRIX and CONV.
  * POOL may be NULL. */
@@ -71,12 +79,21 @@ int db_param_need(struct db_param *param, struct db_pool *pool);
 struct db_op;
 struct db_memo;
 
+/* Numbers of segments, in the order in which they run. */
+#define DB_SEGMENTS 512
+struct db_segments {
+    uint64_t bits[DB_SEGMENTS / 64];
+};
+
 struct db_tape {
     struct db_env *env;
     struct db_device *device;
     bool recording;
-    bool recompute; /* db_checkpoint() segments are run again, not kept */
-    bool trains;    /* since a segment began, a parameter was met that does */
+    bool recompute; /* db_checkpoint() segments are run again, not kept, but
+                     * for those in kept */
+    const struct db_segments *kept; /* NULL: none */
+    int segments;                   /* so far, while recompute is set */
+    bool trains; /* since a segment began, a parameter was met that does */
     int status;
     struct db_op *last;
     struct db_memo *memo; /* memo.h; NULL: none */
@@ -111,10 +128,11 @@ int db_tape_backward(struct db_tape *tape, struct db_var *result,
 
 /*
  * A segment of several operations with one result. While recording with
- * tape->recompute set, only its inputs are kept, and the backward pass runs it
- * again; gradients are the same to the bit either way. BODY gets a reference to
- * each of the COUNT inputs, at most DB_SEGMENT_INPUTS, and must give the same
- * bits each time. CONTEXT must live until the backward pass.
+ * tape->recompute set, unless it is in tape->kept, only its inputs are kept,
+ * and the backward pass runs it again; gradients are the same to the bit either
+ * way. BODY gets a reference to each of the COUNT inputs, at most
+ * DB_SEGMENT_INPUTS, and must give the same bits each time. CONTEXT must live
+ * until the backward pass.
  */
 #define DB_SEGMENT_INPUTS 3
 typedef struct db_var *db_segment_body(struct db_tape *tape,

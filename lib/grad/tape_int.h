@@ -90,8 +90,12 @@ bool db_op_needs(struct db_tape *tape, struct db_param *param,
 /* The data of PARAM, as its type has them; NULL as the other. */
 const float *db_param_f32(const struct db_param *param);
 const uint16_t *db_param_bf16(const struct db_param *param);
-/* The gradient of PARAM, made of zeros on first use; NULL on failure. */
+/* Where to add to the gradient of PARAM, made of zeros on first use; NULL on
+ * failure. */
 float *db_param_gradient(struct db_tape *tape, struct db_param *param);
+/* How an operation that may have added to it ends: rounds the gradient, if it
+ * is kept so, and sums its squares. */
+int db_param_finish(struct db_tape *tape, struct db_param *param);
 bool db_param_wanted(const struct db_param *param);
 /* Adds the column sums of DY [rows, channels] to the gradient of BIAS, if that
  * is wanted. */

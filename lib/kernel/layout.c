@@ -286,6 +286,33 @@ AT(adamw, m, float *, 80, 68, 68);
 AT(adamw, v, float *, 88, 72, 72);
 SIZE(adamw, 96, 80, 76);
 
+AT(adamw_narrow, count, int64_t, 0, 0, 0);
+AT(adamw_narrow, step, int64_t, 8, 8, 8);
+AT(adamw_narrow, learning_rate, double, 16, 16, 16);
+AT(adamw_narrow, beta1, double, 24, 24, 24);
+AT(adamw_narrow, beta2, double, 32, 32, 32);
+AT(adamw_narrow, epsilon, double, 40, 40, 40);
+AT(adamw_narrow, weight_decay, double, 48, 48, 48);
+AT(adamw_narrow, gradient_scale, float, 56, 56, 56);
+AT(adamw_narrow, gradient, const float *, 64, 60, 60);
+AT(adamw_narrow, gradient_bf16, const uint16_t *, 72, 64, 64);
+AT(adamw_narrow, parameter, float *, 80, 68, 68);
+AT(adamw_narrow, parameter_bf16, uint16_t *, 88, 72, 72);
+AT(adamw_narrow, m, float *, 96, 76, 76);
+AT(adamw_narrow, v, float *, 104, 80, 80);
+AT(adamw_narrow, m_codes, uint8_t *, 112, 84, 84);
+AT(adamw_narrow, v_codes, uint8_t *, 120, 88, 88);
+AT(adamw_narrow, m_scales, float *, 128, 92, 92);
+AT(adamw_narrow, v_scales, float *, 136, 96, 96);
+SIZE(adamw_narrow, 168, 120, 120);
+
+AT(narrow, count, int64_t, 0, 0, 0);
+AT(narrow, add, int, 8, 8, 8);
+AT(narrow, x, const float *, 16, 12, 12);
+AT(narrow, y, uint16_t *, 24, 16, 16);
+AT(narrow, sum, double *, 32, 20, 20);
+SIZE(narrow, 40, 24, 24);
+
 AT(sum_squares, count, int64_t, 0, 0, 0);
 AT(sum_squares, x, const float *, 8, 8, 8);
 AT(sum_squares, sum, double *, 16, 12, 12);
@@ -326,6 +353,8 @@ SLOT(26, mse_forward, mse);
 SLOT(27, mse_backward, mse);
 SLOT(28, adamw, adamw);
 SLOT(29, sum_squares, sum_squares);
-SIZE(backend, 272, 140, 140);
+SLOT(30, adamw_narrow, adamw_narrow);
+SLOT(31, narrow, narrow);
+SIZE(backend, 288, 148, 148);
 
 /* clang-format on */

@@ -67,6 +67,16 @@ struct db_params *db_pipeline_params(const struct db_pipeline *pipeline,
     return NULL;
 }
 
+void db_pipeline_set_weights(struct db_pipeline *pipeline, enum db_dtype dtype)
+{
+    int part;
+
+    pipeline->weights = dtype;
+    for (part = 0; part < DB_PARTS; part++)
+        db_params_set_weights(db_pipeline_params(pipeline, (enum db_part)part),
+                              dtype);
+}
+
 int db_pipeline_build_part(struct db_pipeline *pipeline, enum db_part part,
                            const char *file, const json_t *config,
                            const char *prefix)

@@ -82,6 +82,10 @@ int db_pipeline_init(struct db_env *env, const char *config_folder,
                      struct db_pipeline **out);
 void db_pipeline_free(struct db_pipeline *pipeline); /* NULL is fine */
 
+/* Weights of products are to be kept as DTYPE, F32 or BF16. Before any has
+ * data. */
+void db_pipeline_set_weights(struct db_pipeline *pipeline, enum db_dtype dtype);
+
 /* The parameters of a part. */
 struct db_params *db_pipeline_params(const struct db_pipeline *pipeline,
                                      enum db_part part);

@@ -20,7 +20,7 @@ void db_params_init(struct db_params *params, struct db_env *env)
 static void free_param(struct db_env *env, struct db_param *param)
 {
     db_tensor_release(param->data);
-    db_tensor_release(param->gradient);
+    db_param_free_gradient(param);
     db_free(env, param->name);
     db_free(env, param);
 }
@@ -253,8 +253,7 @@ void db_params_free_gradients(struct db_params *params)
     size_t i;
 
     for (i = 0; i < params->count; i++) {
-        db_tensor_release(params->items[i]->gradient);
-        params->items[i]->gradient = NULL;
+        db_param_free_gradient(params->items[i]);
     }
 }
 

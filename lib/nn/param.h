@@ -117,6 +117,8 @@ void db_params_forget(struct db_params *params);
  * and as DTYPE (F32, F16 or BF16). ITEMS have room for params->count. */
 void db_params_items(const struct db_params *params, enum db_dtype dtype,
                      struct db_safetensors_item *items);
+/* Writes all as they are kept, each with its own type, for going on later. */
+int db_params_save_kept(const struct db_params *params, const char *path);
 /* Writes a safetensors file, atomically. */
 int db_params_save(const struct db_params *params, const char *path,
                    enum db_dtype dtype);

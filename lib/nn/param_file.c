@@ -197,18 +197,33 @@ void db_params_items(const struct db_params *params, enum db_dtype dtype,
     }
 }
 
-int db_params_save(const struct db_params *params, const char *path,
-                   enum db_dtype dtype)
+/* Each parameter as its own type where KEPT is set, else as DTYPE. */
+static int save(const struct db_params *params, const char *path,
+                enum db_dtype dtype, bool kept)
 {
     struct db_safetensors_item *items =
         db_alloc_array(params->env, params->count, sizeof(*items));
+    size_t i;
     int status;
 
     if (items == NULL)
         return params->env->error_status;
     db_params_items(params, dtype, items);
+    for (i = 0; kept && i < params->count; i++)
+        items[i].dtype = params->items[i]->dtype;
     status =
         db_safetensors_write(params->env, path, items, params->count, NULL, 0);
     db_free(params->env, items);
     return status;
+}
+
+int db_params_save_kept(const struct db_params *params, const char *path)
+{
+    return save(params, path, DB_F32, true);
+}
+
+int db_params_save(const struct db_params *params, const char *path,
+                   enum db_dtype dtype)
+{
+    return save(params, path, dtype, false);
 }

@@ -224,10 +224,10 @@ int db_params_load(struct db_params *params, struct db_weights *weights)
     size_t i;
 
     for (i = 0; i < params->count && status == DREAMBOOTH_OK; i++) {
+        params->items[i]->version++;
+        params->items[i]->load = NULL;
         status = db_param_read(params->items[i],
                                db_params_entry(params, i, weights), NULL);
-        if (status == DREAMBOOTH_OK)
-            params->items[i]->load = NULL;
     }
     return status;
 }

@@ -16,6 +16,7 @@
 struct segment {
     uint64_t input;      /* floats: kept even when recomputed */
     uint64_t inner;      /* kept besides, unless recomputed */
+    int number;          /* as the tape counts; -1: never recomputed */
     uint64_t gradients;  /* of the parameters */
     uint64_t temporary;  /* while the segment is run backwards */
     uint64_t skip_made;  /* gradients of a skip that wait for the way down */
@@ -27,11 +28,13 @@ struct walk {
     uint64_t rows, height, width; /* of the level at hand */
     struct segment segments[SEGMENTS_MAX];
     size_t count;
+    int numbers;       /* of the tape's segments so far */
+    uint64_t gradient; /* bytes of one */
 };
 
 static struct segment *add(struct walk *walk)
 {
-    static const struct segment none = {0};
+    static const struct segment none = {.number = -1};
     size_t last = walk->count < SEGMENTS_MAX ? walk->count++ : SEGMENTS_MAX - 1;
 
     walk->segments[last] = none;
@@ -50,6 +53,7 @@ static struct segment *add_resnet(struct walk *walk, uint64_t inputs,
     struct segment *segment = add(walk);
     uint64_t time = 4 * (uint64_t)walk->config->block_out_channels[0];
 
+    segment->number = walk->numbers++;
     segment->input = pixels(walk) * inputs;
     segment->inner = pixels(walk) * (2 * inputs + 3 * outputs);
     segment->temporary = pixels(walk) * 2 * (inputs + outputs);
@@ -72,6 +76,7 @@ static void add_transformer(struct walk *walk, int64_t level)
     uint64_t layers = (uint64_t)config->transformer_layers[level];
     uint64_t context = (uint64_t)config->cross_attention_dim[level];
 
+    segment->number = walk->numbers++;
     segment->input = pixels(walk) * channels;
     segment->inner = pixels(walk) * channels * (2 + 24 * layers);
     segment->temporary = pixels(walk) * channels * 15;
@@ -159,26 +164,37 @@ static void walk_unet(struct walk *walk)
     segment->temporary = 2 * pixels(walk) * first;
 }
 
-/* The largest sum on the way back, in floats. */
-static uint64_t peak_of(const struct walk *walk, bool recompute)
+static bool is_kept(const struct db_segments *kept, int number)
 {
-    uint64_t kept = 0, gradients = 0, skips = 0, peak = 0;
+    return number < 0 || (number < DB_SEGMENTS &&
+                          (kept->bits[number / 64] >> number % 64 & 1) != 0);
+}
+
+/* The largest sum on the way back, in bytes. */
+static uint64_t peak_of(const struct walk *walk, const struct db_segments *kept)
+{
+    uint64_t floats = 0, gradients = 0, skips = 0, peak = 0;
     size_t i;
 
     for (i = 0; i < walk->count; i++)
-        kept +=
-            walk->segments[i].input + (recompute ? 0 : walk->segments[i].inner);
+        floats +=
+            walk->segments[i].input + (is_kept(kept, walk->segments[i].number)
+                                           ? walk->segments[i].inner
+                                           : 0);
     for (i = walk->count; i-- > 0;) {
         const struct segment *segment = &walk->segments[i];
+        bool again = !is_kept(kept, segment->number);
         uint64_t now;
 
         gradients += segment->gradients;
         skips += segment->skip_made;
-        now = kept + gradients + skips + segment->temporary +
-              (recompute ? segment->inner : 0);
+        now = (floats + skips + segment->temporary +
+               (again ? segment->inner : 0)) *
+                  sizeof(float) +
+              gradients * walk->gradient;
         if (now > peak)
             peak = now;
-        kept -= segment->input + (recompute ? 0 : segment->inner);
+        floats -= segment->input + (again ? 0 : segment->inner);
         skips -= segment->skip_taken < skips ? segment->skip_taken : skips;
     }
     return peak;
@@ -209,22 +225,64 @@ static uint64_t vae_floats(const struct db_pipeline *pipeline,
            (uint64_t)pipeline->vae->config.block_out_channels[0];
 }
 
-uint64_t db_activations_peak(const struct db_pipeline *pipeline,
-                             const struct db_trainer_settings *settings,
-                             bool recompute, uint64_t gradients)
+static void walk_pipeline(struct walk *walk, const struct db_pipeline *pipeline,
+                          const struct db_trainer_settings *settings)
 {
-    struct walk walk = {.config = &pipeline->unet->config};
-    uint64_t text, peak, encoding;
-
-    walk.rows =
+    memset(walk, 0, sizeof(*walk));
+    walk->config = &pipeline->unet->config;
+    walk->rows =
         (uint64_t)settings->batch * (db_trainer_has_prior(settings) ? 2 : 1);
-    walk.height = walk.width =
+    walk->height = walk->width =
         (uint64_t)(settings->size / pipeline->vae->factor);
-    text = text_floats(pipeline, settings, walk.rows);
-    walk_unet(&walk);
-    peak = (peak_of(&walk, recompute) + text) * sizeof(float);
-    encoding = vae_floats(pipeline, settings) * sizeof(float);
+    walk->gradient = settings->gradients == DB_GRADIENTS_F32 ? 4 : 2;
+    if (settings->train_text_encoder) /* whose layers come first */
+        walk->numbers = (int)pipeline->text_encoder->config.num_hidden_layers;
+    walk_unet(walk);
+}
+
+/* What a step takes with the segments KEPT. */
+static uint64_t whole_peak(const struct walk *walk,
+                           const struct db_pipeline *pipeline,
+                           const struct db_trainer_settings *settings,
+                           const struct db_segments *kept, uint64_t gradients)
+{
+    uint64_t text = text_floats(pipeline, settings, walk->rows) * sizeof(float);
+    uint64_t encoding = vae_floats(pipeline, settings) * sizeof(float);
+    uint64_t peak = peak_of(walk, kept) + text;
+
     if (peak < gradients)
         peak = gradients;
     return peak > encoding ? peak : encoding;
+}
+
+uint64_t db_activations_peak(const struct db_pipeline *pipeline,
+                             const struct db_trainer_settings *settings,
+                             const struct db_segments *kept, uint64_t gradients)
+{
+    struct walk walk;
+
+    walk_pipeline(&walk, pipeline, settings);
+    return whole_peak(&walk, pipeline, settings, kept, gradients);
+}
+
+void db_activations_keep(const struct db_pipeline *pipeline,
+                         const struct db_trainer_settings *settings,
+                         uint64_t gradients, uint64_t budget,
+                         struct db_segments *kept)
+{
+    struct walk walk;
+    size_t i;
+
+    memset(kept, 0, sizeof(*kept));
+    walk_pipeline(&walk, pipeline, settings);
+    for (i = walk.count; i-- > 0;) {
+        struct db_segments more = *kept;
+        int number = walk.segments[i].number;
+
+        if (number < 0 || number >= DB_SEGMENTS)
+            continue;
+        more.bits[number / 64] |= (uint64_t)1 << number % 64;
+        if (whole_peak(&walk, pipeline, settings, &more, gradients) <= budget)
+            *kept = more;
+    }
 }

@@ -60,26 +60,55 @@ static char *file_path(struct db_env *env, const char *folder, const char *base)
     return db_format(env, "%s/%s.safetensors", folder, base);
 }
 
-/* The moments, item by item: "m.unet.conv_in.weight". NAMES has room for two
- * texts a trained parameter, and is the caller's to free, also on failure. */
+/* The tensors of a trained parameter, and what they are called: such as
+ * "m.unet.conv_in.weight". */
+static const struct {
+    const char *name;
+    size_t offset;
+} moments[] = {{"m", offsetof(struct db_trained, m)},
+               {"v", offsetof(struct db_trained, v)},
+               {"m_scales", offsetof(struct db_trained, m_scales)},
+               {"v_scales", offsetof(struct db_trained, v_scales)}};
+
+/* Number INDEX of all tensors, and its name in fresh memory; NULL where there
+ * is no such tensor, or no memory. */
+static struct db_tensor *moment_at(const struct db_optimizer *optimizer,
+                                   size_t index, char **name)
+{
+    const struct db_trained *trained =
+        &optimizer->items[index / DB_COUNT(moments)];
+    size_t kind = index % DB_COUNT(moments);
+    struct db_tensor *tensor;
+
+    memcpy(&tensor, (const char *)trained + moments[kind].offset,
+           sizeof(tensor));
+    *name = tensor == NULL
+                ? NULL
+                : db_format(optimizer->env, "%s.%s.%s", moments[kind].name,
+                            db_part_names[trained->part], trained->param->name);
+    return tensor;
+}
+
+/* The moments, item by item. NAMES are the caller's to free, also on failure;
+ * both have room for all. */
 static int list_moments(const struct db_optimizer *optimizer,
-                        struct db_safetensors_item *items, char **names)
+                        struct db_safetensors_item *items, char **names,
+                        size_t *count)
 {
     size_t i;
+    int dimension;
 
-    for (i = 0; i < 2 * optimizer->count; i++) {
-        const struct db_trained *trained = &optimizer->items[i / 2];
-        const struct db_tensor *tensor = i % 2 == 0 ? trained->m : trained->v;
-        struct db_safetensors_item *item = &items[i];
-        int dimension;
+    for (i = 0; i < DB_COUNT(moments) * optimizer->count; i++) {
+        struct db_safetensors_item *item = &items[*count];
+        const struct db_tensor *tensor =
+            moment_at(optimizer, i, &names[*count]);
 
-        names[i] =
-            db_format(optimizer->env, "%s.%s.%s", i % 2 == 0 ? "m" : "v",
-                      db_part_names[trained->part], trained->param->name);
-        if (names[i] == NULL)
+        if (tensor == NULL)
+            continue;
+        if (names[*count] == NULL)
             return optimizer->env->error_status;
-        item->name = names[i];
-        item->dtype = DB_F32;
+        item->name = names[(*count)++];
+        item->dtype = tensor->dtype;
         item->rank = tensor->shape.rank;
         for (dimension = 0; dimension < item->rank; dimension++)
             item->shape[dimension] = tensor->shape.size[dimension];
@@ -91,17 +120,16 @@ static int list_moments(const struct db_optimizer *optimizer,
 static int write_moments(const struct db_optimizer *optimizer, const char *path)
 {
     struct db_env *env = optimizer->env;
-    size_t count = 2 * optimizer->count;
+    size_t most = DB_COUNT(moments) * optimizer->count, count = 0, i;
     struct db_safetensors_item *items =
-        db_alloc_zero(env, count * sizeof(*items));
-    char **names = db_alloc_zero(env, count * sizeof(*names));
-    size_t i;
+        db_alloc_zero(env, most * sizeof(*items));
+    char **names = db_alloc_zero(env, most * sizeof(*names));
     int status = DREAMBOOTH_OK;
 
     if (items == NULL || names == NULL)
         status = env->error_status;
     if (status == DREAMBOOTH_OK)
-        status = list_moments(optimizer, items, names);
+        status = list_moments(optimizer, items, names, &count);
     if (status == DREAMBOOTH_OK)
         status = db_safetensors_write(env, path, items, count, NULL, 0);
     for (i = 0; names != NULL && i < count; i++)
@@ -111,6 +139,23 @@ static int write_moments(const struct db_optimizer *optimizer, const char *path)
     return status;
 }
 
+static int read_moment(struct db_env *env, const struct db_safetensors *file,
+                       const char *path, const char *name,
+                       struct db_tensor *tensor)
+{
+    const struct db_safetensors_entry *entry = db_safetensors_find(file, name);
+
+    if (entry == NULL || entry->count != db_tensor_count(tensor) ||
+        entry->dtype != tensor->dtype)
+        return db_fail(env, DREAMBOOTH_EFORMAT,
+                       "%s: tensor %s is missing, or of another size or type",
+                       path, name);
+    if (tensor->dtype == DB_F32)
+        return db_safetensors_read_f32(env, entry, db_tensor_f32(tensor));
+    return db_safetensors_read(env, entry, 0, (size_t)entry->size,
+                               tensor->data);
+}
+
 static int read_moments(struct db_optimizer *optimizer, const char *path)
 {
     struct db_env *env = optimizer->env;
@@ -118,25 +163,16 @@ static int read_moments(struct db_optimizer *optimizer, const char *path)
     size_t i;
     int status = db_safetensors_open(env, path, &file);
 
-    for (i = 0; i < 2 * optimizer->count && status == DREAMBOOTH_OK; i++) {
-        const struct db_trained *trained = &optimizer->items[i / 2];
-        struct db_tensor *tensor = i % 2 == 0 ? trained->m : trained->v;
-        const struct db_safetensors_entry *entry;
-        char *name =
-            db_format(env, "%s.%s.%s", i % 2 == 0 ? "m" : "v",
-                      db_part_names[trained->part], trained->param->name);
+    for (i = 0;
+         i < DB_COUNT(moments) * optimizer->count && status == DREAMBOOTH_OK;
+         i++) {
+        char *name;
+        struct db_tensor *tensor = moment_at(optimizer, i, &name);
 
-        if (name == NULL) {
-            status = env->error_status;
-            break;
-        }
-        entry = db_safetensors_find(file, name);
-        if (entry == NULL || entry->count != db_tensor_count(tensor))
-            status = db_fail(env, DREAMBOOTH_EFORMAT,
-                             "%s: tensor %s is missing or of another size",
-                             path, name);
-        else
-            status = db_safetensors_read_f32(env, entry, db_tensor_f32(tensor));
+        if (tensor == NULL)
+            continue;
+        status = name == NULL ? env->error_status
+                              : read_moment(env, file, path, name, tensor);
         db_free(env, name);
     }
     db_safetensors_free(file);
@@ -174,8 +210,8 @@ static int write_files(const struct db_pipeline *pipeline,
         if (i == 2)
             status = write_moments(optimizer, path);
         else
-            status = db_params_save(db_pipeline_params(pipeline, part_of(i)),
-                                    path, DB_F32);
+            status = db_params_save_kept(
+                db_pipeline_params(pipeline, part_of(i)), path);
         sums.there[i] = true;
         if (status == DREAMBOOTH_OK)
             status = sum_file(env, path, &sums.sum[i]);

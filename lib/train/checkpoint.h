@@ -4,8 +4,9 @@
  * depends on. A checkpoint appears whole or not at all, and is only believed
  * when its checksums fit.
  *
- *     unet.safetensors, text_encoder.safetensors   what is trained, 32 bits
- *     optimizer.safetensors                        AdamW's moments
+ *     unet.safetensors, text_encoder.safetensors   what is trained, as it is
+ *                                                  kept in memory
+ *     optimizer.safetensors                        AdamW's moments, likewise
  *     state.json                                   step, settings, random
  *                                                  stream, checksums
  */
@@ -22,6 +23,7 @@ struct db_checkpoint_state {
     struct db_noise *noise;
     uint64_t instance_hash, class_hash; /* of the data sets */
     uint64_t frozen_hash;               /* of the parameters not trained */
+    enum db_dtype weights; /* that weights of products are kept as */
 };
 
 /*

@@ -118,6 +118,12 @@ static int text_sum(struct db_env *env, const json_t *state, uint64_t *out)
     return status;
 }
 
+/* As the context's option says it. */
+static const char *weights_name(enum db_dtype dtype)
+{
+    return dtype == DB_BF16 ? "bfloat16" : "float32";
+}
+
 static int fill_state(struct db_env *env, json_t *object,
                       const struct db_checkpoint_state *state,
                       const struct db_checkpoint_sums *sums)
@@ -130,6 +136,9 @@ static int fill_state(struct db_env *env, json_t *object,
         status = put_hex(env, object, "class_images", state->class_hash);
     if (status == DREAMBOOTH_OK)
         status = put_hex(env, object, "frozen", state->frozen_hash);
+    if (status == DREAMBOOTH_OK)
+        status = put(env, object, "weights",
+                     json_string(weights_name(state->weights)));
     if (status == DREAMBOOTH_OK)
         status = put_settings(env, object, state->settings);
     if (status == DREAMBOOTH_OK)
@@ -313,6 +322,18 @@ static int compare_settings(const struct db_json_reader *reader,
     return status;
 }
 
+/* How weights are kept is no option of the trainer, but as good as one. */
+static int compare_weights(const struct db_json_reader *reader,
+                           enum db_dtype weights)
+{
+    const char *then = weights_name(DB_F32), *now = weights_name(weights);
+    int status = db_json_get_text(reader, "weights", DB_JSON_OPTIONAL, &then);
+
+    if (status == DREAMBOOTH_OK && strcmp(then, now) != 0)
+        return differs(reader, "weights", then, now);
+    return status;
+}
+
 static int compare_hashes(const struct db_json_reader *reader,
                           const struct db_checkpoint_state *state)
 {
@@ -362,7 +383,7 @@ static bool is_state_key(const char *key)
 {
     static const char *const keys[] = {
         "step",  "instance_images", "frozen", "class_images",
-        "files", "settings",        "torch"};
+        "files", "settings",        "torch",  "weights"};
     size_t i;
 
     for (i = 0; i < DB_COUNT(keys); i++)
@@ -421,6 +442,8 @@ int db_checkpoint_state_load(struct db_env *env, const char *folder,
         status = check_known(&inner, json_object_get(file, "state"));
     if (status == DREAMBOOTH_OK && compare)
         status = compare_settings(&inner, state->settings);
+    if (status == DREAMBOOTH_OK && compare)
+        status = compare_weights(&inner, state->weights);
     if (status == DREAMBOOTH_OK && compare)
         status = compare_hashes(&inner, state);
     if (status == DREAMBOOTH_OK)

@@ -3,6 +3,10 @@
 #include "train/optimizer.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "train/step.h"
 
 static bool is_trained(const struct db_trainer_settings *settings,
                        enum db_part part)
@@ -11,31 +15,46 @@ static bool is_trained(const struct db_trainer_settings *settings,
            (part == DB_TEXT_ENCODER && settings->train_text_encoder);
 }
 
+/* Zeros for the moments of ITEM, whose parameter is there. */
+static int make_moments(struct db_optimizer *optimizer, struct db_trained *item)
+{
+    const struct db_shape *shape = &item->param->data->shape;
+    /* Little is to be saved on what is no weight of products. */
+    bool codes =
+        optimizer->eight_bits && item->param->layout != DB_LAYOUT_PLAIN;
+    enum db_dtype dtype = codes ? DB_U8 : DB_F32;
+    struct db_env *env = optimizer->env;
+    struct db_shape blocks =
+        db_shape1((db_shape_count(shape) + DREAMBOOTH_NARROW_BLOCK - 1) /
+                  DREAMBOOTH_NARROW_BLOCK);
+    int status = db_tensor_new_zero(env, dtype, shape, &item->m);
+
+    if (status == DREAMBOOTH_OK)
+        status = db_tensor_new_zero(env, dtype, shape, &item->v);
+    if (status == DREAMBOOTH_OK && codes)
+        status = db_tensor_new_zero(env, DB_F32, &blocks, &item->m_scales);
+    if (status == DREAMBOOTH_OK && codes)
+        status = db_tensor_new_zero(env, DB_F32, &blocks, &item->v_scales);
+    return status;
+}
+
 static int add_part(struct db_optimizer *optimizer,
                     const struct db_params *params, enum db_part part)
 {
     size_t i;
 
     for (i = 0; i < params->count; i++) {
-        struct db_trained *item = &optimizer->items[optimizer->count];
+        struct db_trained *item = &optimizer->items[optimizer->count++];
         int status = db_param_need(params->items[i], optimizer->device->pool);
-        struct db_tensor *data = params->items[i]->data;
 
-        if (status == DREAMBOOTH_OK && data->dtype != DB_F32)
-            status = db_fail(optimizer->env, DREAMBOOTH_EUNSUPPORTED,
-                             "weights in bfloat16 cannot be trained yet; set "
-                             "weights to float32");
-        if (status == DREAMBOOTH_OK)
-            status = db_tensor_new_zero(optimizer->env, DB_F32, &data->shape,
-                                        &item->m);
-
-        if (status != DREAMBOOTH_OK)
-            return status;
         item->part = part;
         item->param = params->items[i];
-        optimizer->count++;
-        status =
-            db_tensor_new_zero(optimizer->env, DB_F32, &data->shape, &item->v);
+        item->param->gradients = DB_F32;
+        if (optimizer->narrow_gradients &&
+            item->param->layout != DB_LAYOUT_PLAIN)
+            item->param->gradients = DB_BF16;
+        if (status == DREAMBOOTH_OK)
+            status = make_moments(optimizer, item);
         if (status != DREAMBOOTH_OK)
             return status;
     }
@@ -88,6 +107,9 @@ int db_optimizer_new(struct db_device *device, struct db_pipeline *pipeline,
     optimizer->epsilon = settings->epsilon;
     optimizer->weight_decay = settings->weight_decay;
     optimizer->max_gradient_norm = settings->max_gradient_norm;
+    optimizer->seed = (uint64_t)settings->seed;
+    optimizer->eight_bits = settings->optimizer == DB_ADAMW_8BIT;
+    optimizer->narrow_gradients = settings->gradients == DB_GRADIENTS_BF16;
     status = choose(optimizer, pipeline, settings);
     if (status != DREAMBOOTH_OK) {
         db_optimizer_free(optimizer);
@@ -106,9 +128,23 @@ void db_optimizer_free(struct db_optimizer *optimizer)
     for (i = 0; i < optimizer->count; i++) {
         db_tensor_release(optimizer->items[i].m);
         db_tensor_release(optimizer->items[i].v);
+        db_tensor_release(optimizer->items[i].m_scales);
+        db_tensor_release(optimizer->items[i].v_scales);
     }
     db_free(optimizer->env, optimizer->items);
     db_free(optimizer->env, optimizer);
+}
+
+static int check_floats(struct db_optimizer *optimizer,
+                        const struct db_tensor *data, bool *finite)
+{
+    double sum = 0;
+    dreambooth_sum_squares arguments = {
+        .count = db_tensor_count(data), .x = db_tensor_f32(data), .sum = &sum};
+    int status = db_run(optimizer->device, sum_squares, &arguments);
+
+    *finite = isfinite(sum);
+    return status;
 }
 
 int db_optimizer_check(struct db_optimizer *optimizer, int64_t step)
@@ -117,16 +153,17 @@ int db_optimizer_check(struct db_optimizer *optimizer, int64_t step)
 
     for (i = 0; i < optimizer->count; i++) {
         const struct db_trained *item = &optimizer->items[i];
-        double sum = 0;
-        dreambooth_sum_squares arguments = {
-            .count = db_tensor_count(item->param->data),
-            .x = db_tensor_f32(item->param->data),
-            .sum = &sum};
-        int status = db_run(optimizer->device, sum_squares, &arguments);
+        const struct db_tensor *data = item->param->data;
+        bool finite = true;
+        int status = DREAMBOOTH_OK;
 
+        if (data->dtype == DB_F32)
+            status = check_floats(optimizer, data, &finite);
+        else
+            finite = db_tensor_is_finite(data);
         if (status != DREAMBOOTH_OK)
             return status;
-        if (!isfinite(sum))
+        if (!finite)
             return db_fail(optimizer->env, DREAMBOOTH_ENONFINITE,
                            "step %lld: its update made %s.%s not finite; a "
                            "lower learning rate may help",
@@ -144,27 +181,75 @@ int db_optimizer_norm(struct db_optimizer *optimizer, int64_t step,
 
     for (i = 0; i < optimizer->count; i++) {
         const struct db_trained *item = &optimizer->items[i];
-        double sum = 0;
-        dreambooth_sum_squares arguments = {.sum = &sum};
-        int status;
 
         if (item->param->gradient == NULL)
             continue;
-        arguments.count = db_tensor_count(item->param->gradient);
-        arguments.x = db_tensor_f32(item->param->gradient);
-        status = db_run(optimizer->device, sum_squares, &arguments);
-        if (status != DREAMBOOTH_OK)
-            return status;
-        if (!isfinite(sum))
+        if (!isfinite(item->param->squares))
             return db_fail(optimizer->env, DREAMBOOTH_ENONFINITE,
                            "step %lld: the gradient of %s.%s is not finite; "
                            "a lower learning rate may help",
                            (long long)step, db_part_names[item->part],
                            item->param->name);
-        total += sum;
+        total += item->param->squares;
     }
     *norm = sqrt(total);
     return DREAMBOOTH_OK;
+}
+
+/* Are parameter, gradient and moments floats? */
+static bool is_wide(const struct db_trained *item)
+{
+    return item->param->data->dtype == DB_F32 &&
+           item->param->gradient->dtype == DB_F32 && item->m->dtype == DB_F32;
+}
+
+static int update_wide(struct db_optimizer *optimizer,
+                       const struct db_trained *item,
+                       const dreambooth_adamw_narrow *form)
+{
+    dreambooth_adamw a = {.count = form->count,
+                          .step = form->step,
+                          .learning_rate = form->learning_rate,
+                          .beta1 = form->beta1,
+                          .beta2 = form->beta2,
+                          .epsilon = form->epsilon,
+                          .weight_decay = form->weight_decay,
+                          .gradient_scale = form->gradient_scale};
+
+    a.gradient = db_tensor_f32(item->param->gradient);
+    a.parameter = db_tensor_f32(item->param->data);
+    a.m = db_tensor_f32(item->m);
+    a.v = db_tensor_f32(item->v);
+    return db_run(optimizer->device, adamw, &a);
+}
+
+/* The tensor's data where it is of DTYPE, else NULL. */
+static void *data_as(const struct db_tensor *tensor, enum db_dtype dtype)
+{
+    return tensor != NULL && tensor->dtype == dtype ? tensor->data : NULL;
+}
+
+static int update_narrow(struct db_optimizer *optimizer,
+                         const struct db_trained *item,
+                         dreambooth_adamw_narrow *form)
+{
+    struct db_random random;
+
+    db_random_init(&random, optimizer->seed, DB_RANDOM_TRAIN_ROUNDING,
+                   (uint64_t)form->step, (uint32_t)(item - optimizer->items));
+    memcpy(form->key, random.key, sizeof(form->key));
+    memcpy(form->counter, random.counter + 1, sizeof(form->counter));
+    form->gradient = data_as(item->param->gradient, DB_F32);
+    form->gradient_bf16 = data_as(item->param->gradient, DB_BF16);
+    form->parameter = data_as(item->param->data, DB_F32);
+    form->parameter_bf16 = data_as(item->param->data, DB_BF16);
+    form->m = data_as(item->m, DB_F32);
+    form->v = data_as(item->v, DB_F32);
+    form->m_codes = data_as(item->m, DB_U8);
+    form->v_codes = data_as(item->v, DB_U8);
+    form->m_scales = data_as(item->m_scales, DB_F32);
+    form->v_scales = data_as(item->v_scales, DB_F32);
+    return db_run(optimizer->device, adamw_narrow, form);
 }
 
 int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
@@ -175,25 +260,23 @@ int db_optimizer_update(struct db_optimizer *optimizer, double learning_rate,
 
     for (i = 0; i < optimizer->count; i++) {
         const struct db_trained *item = &optimizer->items[i];
-        dreambooth_adamw arguments = {.step = optimizer->step + 1,
-                                      .learning_rate = learning_rate,
-                                      .beta1 = optimizer->beta1,
-                                      .beta2 = optimizer->beta2,
-                                      .epsilon = optimizer->epsilon,
-                                      .weight_decay = optimizer->weight_decay};
+        dreambooth_adamw_narrow form = {.step = optimizer->step + 1,
+                                        .learning_rate = learning_rate,
+                                        .beta1 = optimizer->beta1,
+                                        .beta2 = optimizer->beta2,
+                                        .epsilon = optimizer->epsilon,
+                                        .weight_decay = optimizer->weight_decay,
+                                        .gradient_scale =
+                                            scale < 1 ? (float)scale : 1};
         int status;
 
         if (item->param->gradient == NULL)
             continue;
+        form.count = db_tensor_count(item->param->data);
         item->param->load = NULL; /* no file has these values any more */
         item->param->version++;
-        arguments.gradient_scale = scale < 1 ? (float)scale : 1;
-        arguments.count = db_tensor_count(item->param->data);
-        arguments.gradient = db_tensor_f32(item->param->gradient);
-        arguments.parameter = db_tensor_f32(item->param->data);
-        arguments.m = db_tensor_f32(item->m);
-        arguments.v = db_tensor_f32(item->v);
-        status = db_run(optimizer->device, adamw, &arguments);
+        status = is_wide(item) ? update_wide(optimizer, item, &form)
+                               : update_narrow(optimizer, item, &form);
         if (status != DREAMBOOTH_OK)
             return status;
     }
@@ -205,10 +288,6 @@ void db_optimizer_free_gradients(struct db_optimizer *optimizer)
 {
     size_t i;
 
-    for (i = 0; i < optimizer->count; i++) {
-        struct db_param *param = optimizer->items[i].param;
-
-        db_tensor_release(param->gradient);
-        param->gradient = NULL;
-    }
+    for (i = 0; i < optimizer->count; i++)
+        db_param_free_gradient(optimizer->items[i].param);
 }

@@ -2,6 +2,11 @@
 /*
  * AdamW (Loshchilov and Hutter, 2019) over every trained parameter, with one
  * joint gradient clip, as torch.optim.AdamW and clip_grad_norm_ do it.
+ *
+ * To save memory, parameters and gradients may be bfloat16 and moments codes of
+ * 8 bits with a scale for each block (Dettmers et al., 2022). What is rounded
+ * in an update is rounded at random, by numbers that are a function of seed,
+ * step, parameter and place.
  */
 #ifndef DB_TRAIN_OPTIMIZER_H
 #define DB_TRAIN_OPTIMIZER_H
@@ -9,11 +14,13 @@
 #include "model/pipeline.h"
 #include "train/options.h"
 
-/* A trained parameter with its moments, which have the parameter's layout. */
+/* A trained parameter with its moments, which have the parameter's layout: F32,
+ * or U8 with the scales of their blocks. */
 struct db_trained {
     enum db_part part;
     struct db_param *param;
     struct db_tensor *m, *v;
+    struct db_tensor *m_scales, *v_scales; /* NULL without codes */
 };
 
 struct db_optimizer {
@@ -23,6 +30,8 @@ struct db_optimizer {
     struct db_trained *items; /* text encoder first, if it is trained */
     size_t count;
     int64_t step; /* updates so far */
+    uint64_t seed;
+    bool eight_bits, narrow_gradients;
 };
 
 /* Marks what SETTINGS train as trainable, and the rest not; moments are zero.

@@ -14,6 +14,8 @@
 #define BIG 1000000000
 
 static const char *const crop_names[] = {"center", "random", NULL};
+static const char *const optimizer_names[] = {"adamw", "adamw-8bit", NULL};
+static const char *const gradients_names[] = {"float32", "bfloat16", NULL};
 static const char *const recompute_names[] = {"auto", "on", "off", NULL};
 
 static const struct db_option rows[] = {
@@ -175,6 +177,24 @@ static const struct db_option rows[] = {
      .minimum_open = true,
      .placeholder = "N",
      .help = "gradients are scaled down to this joint norm"},
+    {.name = "optimizer",
+     .type = DB_OPTION_CHOICE,
+     .offset = FIELD(optimizer),
+     .default_text = "adamw",
+     .choices = optimizer_names,
+     .placeholder = "KIND",
+     .help = "adamw-8bit: AdamW with its two means in 8 bits, a quarter of the "
+             "memory",
+     .flags = DB_OPTION_ADVANCED},
+    {.name = "gradients",
+     .type = DB_OPTION_CHOICE,
+     .offset = FIELD(gradients),
+     .default_text = "float32",
+     .choices = gradients_names,
+     .placeholder = "KIND",
+     .help = "how gradients are kept until the update; bfloat16: half the "
+             "memory",
+     .flags = DB_OPTION_ADVANCED},
     {.name = "prior-loss-weight",
      .type = DB_OPTION_REAL,
      .offset = FIELD(prior_loss_weight),

@@ -10,6 +10,8 @@
 #include "base/option.h"
 
 enum db_crop { DB_CROP_CENTER, DB_CROP_RANDOM };
+enum db_optimizer_kind { DB_ADAMW, DB_ADAMW_8BIT };
+enum db_gradients_kind { DB_GRADIENTS_F32, DB_GRADIENTS_BF16 };
 enum db_recompute { DB_RECOMPUTE_AUTO, DB_RECOMPUTE_ON, DB_RECOMPUTE_OFF };
 
 struct db_trainer_settings {
@@ -29,6 +31,8 @@ struct db_trainer_settings {
     int64_t learning_rate_warmup; /* steps from 0 to learning_rate */
     double beta1, beta2, epsilon, weight_decay;
     double max_gradient_norm;
+    int optimizer; /* enum db_optimizer_kind */
+    int gradients; /* enum db_gradients_kind */
     double prior_loss_weight;
     double snr_gamma; /* 0: off */
     bool train_text_encoder;

@@ -4,6 +4,7 @@
  */
 #include "train/plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "file/atomic.h"
@@ -23,11 +24,45 @@ static uint64_t image_bytes(const struct db_pipeline *pipeline,
     return (uint64_t)count * (pixels + latents * (settings->flip ? 2 : 1));
 }
 
-static uint64_t part_bytes(const struct db_pipeline *pipeline,
-                           enum db_part part)
+/* What the parameters of a part come to. */
+struct part_bytes {
+    uint64_t data, gradients, moments;
+    uint64_t largest; /* of the weights of products, as floats */
+};
+
+static struct part_bytes measure_part(
+    const struct db_pipeline *pipeline, enum db_part part,
+    const struct db_trainer_settings *settings)
 {
-    return (uint64_t)db_params_elements(db_pipeline_params(pipeline, part)) *
-           sizeof(float);
+    const struct db_params *params = db_pipeline_params(pipeline, part);
+    struct part_bytes bytes = {0};
+    size_t i;
+
+    for (i = 0; i < params->count; i++) {
+        const struct db_param *param = params->items[i];
+        uint64_t count = (uint64_t)db_shape_count(&param->shape);
+        bool plain = param->layout == DB_LAYOUT_PLAIN;
+
+        bytes.data += count * db_dtype_size(param->dtype);
+        bytes.gradients +=
+            count * (plain || settings->gradients == DB_GRADIENTS_F32 ? 4 : 2);
+        bytes.moments +=
+            plain || settings->optimizer == DB_ADAMW
+                ? 8 * count
+                : 2 * count + 8 * (count / DREAMBOOTH_NARROW_BLOCK);
+        if (!plain && 4 * count > bytes.largest)
+            bytes.largest = 4 * count;
+    }
+    return bytes;
+}
+
+/* Weights that are rounded pass by as floats, one at a time. */
+static uint64_t passing_bytes(const struct db_pipeline *pipeline,
+                              const struct db_trainer_settings *settings,
+                              uint64_t largest)
+{
+    return (pipeline->weights == DB_BF16 ? largest : 0) +
+           (settings->gradients == DB_GRADIENTS_BF16 ? largest : 0);
 }
 
 /* The vocabulary and the like: what is allocated now and is no parameter. */
@@ -54,27 +89,64 @@ static void fill_sizes(const struct db_pipeline *pipeline,
                        struct db_train_plan *plan)
 {
     int64_t images = TYPICAL_PHOTOS;
-    uint64_t trained = part_bytes(pipeline, DB_UNET);
-    uint64_t checkpoints;
+    uint64_t trained = 0, passing = 0;
+    int part;
 
-    if (settings->train_text_encoder)
-        trained += part_bytes(pipeline, DB_TEXT_ENCODER);
+    for (part = 0; part < DB_PARTS; part++) {
+        struct part_bytes bytes =
+            measure_part(pipeline, (enum db_part)part, settings);
+        bool trains = part == DB_UNET ||
+                      (part == DB_TEXT_ENCODER && settings->train_text_encoder);
+
+        /* What has no file cannot be read again. */
+        if (trains || pipeline->path[0] == '\0')
+            plan->parameters += bytes.data;
+        if (!trains)
+            continue;
+        trained += bytes.data;
+        plan->gradients += bytes.gradients;
+        plan->moments += bytes.moments;
+        if (bytes.largest > passing)
+            passing = bytes.largest;
+    }
     if (db_trainer_has_prior(settings))
         images += settings->class_images;
-    plan->parameters = part_bytes(pipeline, DB_UNET) +
-                       part_bytes(pipeline, DB_TEXT_ENCODER) +
-                       part_bytes(pipeline, DB_VAE);
-    plan->gradients = trained;
-    plan->moments = 2 * trained;
     plan->images = image_bytes(pipeline, settings, images);
+    plan->passing = passing_bytes(pipeline, settings, passing);
     if (settings->out == NULL)
         return;
     plan->result = db_pipeline_save_size(pipeline, DB_F32);
     if (settings->checkpoint_every > 0)
-        plan->checkpoint = 3 * trained;
+        plan->checkpoint = trained + plan->moments;
     /* One more than are kept, while it is written. */
-    checkpoints = plan->checkpoint * (uint64_t)(settings->keep_checkpoints + 1);
-    plan->disk = plan->result + checkpoints;
+    plan->disk = plan->result +
+                 plan->checkpoint * (uint64_t)(settings->keep_checkpoints + 1);
+}
+
+/* Which segments are kept, with REST bytes for all but activations and
+ * gradients. */
+static void choose_kept(const struct db_pipeline *pipeline,
+                        const struct db_trainer_settings *settings,
+                        uint64_t limit, uint64_t rest,
+                        struct db_train_plan *plan)
+{
+    uint64_t usual = rest + plan->gradients + plan->gradients / 32 + rest / 32;
+    /* Estimates may be a little low. */
+    uint64_t budget = limit != 0 ? limit - limit / 32 : usual;
+
+    memset(&plan->kept, 0xff, sizeof(plan->kept));
+    plan->recompute = settings->recompute == DB_RECOMPUTE_ON;
+    if (settings->recompute == DB_RECOMPUTE_AUTO)
+        plan->recompute =
+            rest + db_activations_peak(pipeline, settings, &plan->kept,
+                                       plan->gradients) >
+            budget;
+    if (!plan->recompute)
+        return;
+    if (settings->recompute == DB_RECOMPUTE_ON || budget < rest)
+        budget = rest;
+    db_activations_keep(pipeline, settings, plan->gradients, budget - rest,
+                        &plan->kept);
 }
 
 int db_train_plan_make(struct db_env *env, const struct db_pipeline *pipeline,
@@ -82,25 +154,21 @@ int db_train_plan_make(struct db_env *env, const struct db_pipeline *pipeline,
                        uint64_t limit, struct db_train_plan *out)
 {
     struct db_train_plan plan = {0};
-    uint64_t rest, full;
+    uint64_t rest;
 
     fill_sizes(pipeline, settings, &plan);
     plan.other = other_bytes(env, pipeline);
-    rest = plan.parameters + plan.moments + plan.images + plan.other;
-    full = db_activations_peak(pipeline, settings, false, plan.gradients);
-    plan.recompute = settings->recompute == DB_RECOMPUTE_ON;
-    if (settings->recompute == DB_RECOMPUTE_AUTO)
-        plan.recompute = limit != 0 ? rest + full > limit
-                                    : full > (rest + plan.gradients) / 2;
+    rest = plan.parameters + plan.moments + plan.images + plan.other +
+           plan.passing;
+    choose_kept(pipeline, settings, limit, rest, &plan);
     plan.activations =
-        plan.recompute
-            ? db_activations_peak(pipeline, settings, true, plan.gradients)
-            : full;
+        db_activations_peak(pipeline, settings, &plan.kept, plan.gradients);
     if (plan.activations > plan.gradients)
         plan.activations -= plan.gradients;
     else
         plan.activations = 0;
-    plan.memory = rest + plan.gradients + plan.activations;
+    plan.activations += plan.passing;
+    plan.memory = rest - plan.passing + plan.gradients + plan.activations;
     *out = plan;
     return DREAMBOOTH_OK;
 }
@@ -133,17 +201,32 @@ static int check_disk(struct db_env *env, const struct db_train_plan *plan,
                    (double)plan->checkpoint / 1e6);
 }
 
+/* What would make it fit, as far as it is not set already. */
+static void advise(const struct db_train_plan *plan,
+                   const struct db_trainer_settings *settings, char *text,
+                   size_t size)
+{
+    snprintf(
+        text, size, "%s%s%s%s", plan->recompute ? "" : ", set recompute to on",
+        settings->optimizer == DB_ADAMW ? ", set optimizer to adamw-8bit" : "",
+        settings->gradients == DB_GRADIENTS_F32
+            ? ", set gradients and weights to bfloat16"
+            : "",
+        settings->train_text_encoder ? ", or do not train the text encoder"
+                                     : "");
+}
+
 int db_train_plan_check(struct db_env *env, const struct db_train_plan *plan,
                         const struct db_trainer_settings *settings)
 {
-    if (env->limit_bytes != 0 && plan->memory > env->limit_bytes)
-        return db_fail(
-            env, DREAMBOOTH_ELIMIT,
-            "the run needs about %.1f MB of memory and the limit "
-            "is %.1f MB; raise it, lower size or batch%s%s",
-            (double)plan->memory / 1e6, (double)env->limit_bytes / 1e6,
-            plan->recompute ? "" : ", set recompute to on",
-            settings->train_text_encoder ? ", or do not train the text encoder"
-                                         : "");
-    return check_disk(env, plan, settings);
+    char advice[160];
+
+    if (env->limit_bytes == 0 || plan->memory <= env->limit_bytes)
+        return check_disk(env, plan, settings);
+    advise(plan, settings, advice, sizeof(advice));
+    return db_fail(env, DREAMBOOTH_ELIMIT,
+                   "the run needs about %.1f MB of memory and the limit is "
+                   "%.1f MB; raise it, lower size or batch%s",
+                   (double)plan->memory / 1e6, (double)env->limit_bytes / 1e6,
+                   advice);
 }

@@ -11,11 +11,13 @@
 
 /* Bytes throughout. */
 struct db_train_plan {
-    uint64_t parameters;  /* of the whole pipeline */
+    uint64_t parameters;  /* all, or what is trained where the rest can be read
+                           * again when it is needed */
     uint64_t gradients;   /* of what is trained */
     uint64_t moments;     /* AdamW's two */
     uint64_t activations; /* beyond what gradients need when they are all
                            * there: these grow as those shrink; estimated */
+    uint64_t passing;     /* of activations: weights and gradients as floats */
     uint64_t images;      /* photos and cached latents */
     uint64_t other;       /* what the environment holds beside parameters */
     uint64_t memory;      /* the sum: the peak to expect */
@@ -23,12 +25,13 @@ struct db_train_plan {
     uint64_t result;      /* of the saved pipeline */
     uint64_t disk;        /* more than is there now, at the peak */
     bool recompute;       /* activations are computed again, not kept */
+    struct db_segments kept; /* but for those of these segments */
 };
 
 /*
  * The plan for SETTINGS; db_pipeline_describe() is enough of a pipeline. With
- * recompute "auto" segments are recomputed where keeping everything would need
- * more than LIMIT, or, without a limit (0), more than half again of the rest.
+ * recompute "auto" as many segments are kept as LIMIT leaves room for, or,
+ * without a limit (0), as cost a thirty-second of all the rest.
  */
 int db_train_plan_make(struct db_env *env, const struct db_pipeline *pipeline,
                        const struct db_trainer_settings *settings,

@@ -231,6 +231,7 @@ static int run(struct pass *pass, struct db_train_losses *losses)
 
     db_tape_init(&tape, pass->device, true);
     tape.recompute = pass->form->recompute;
+    tape.kept = pass->form->kept;
     prediction = forward(pass, &tape);
     status = tape.status;
     if (status == DREAMBOOTH_OK)

@@ -31,7 +31,8 @@ struct db_train_form {
     double snr_gamma; /* 0: off */
     double scale;     /* of the gradients: 1 / gradient accumulation */
     bool recompute;   /* activations, in the backward pass */
-    int64_t step;     /* the number of the step, for messages */
+    const struct db_segments *kept; /* but for those of these; NULL: none */
+    int64_t step;                   /* the number of the step, for messages */
 };
 
 struct db_train_losses {

@@ -229,6 +229,7 @@ static void fill_state(struct db_trainer *trainer,
     state->instance_hash = trainer->feed.instances.hash;
     state->class_hash = trainer->feed.classes.hash;
     state->frozen_hash = trainer->frozen_hash;
+    state->weights = trainer->pipeline->weights;
 }
 
 /* Goes back to the newest checkpoint, or makes sure that there is none which a
@@ -340,6 +341,21 @@ static double learning_rate(const struct db_trainer *trainer)
            (double)settings->learning_rate_warmup;
 }
 
+/* Neither VAE nor, as a rule, text encoder is needed now: they are read again
+ * for the next photo or sheet. */
+static void forget_untrained(const struct db_pipeline *pipeline)
+{
+    int part;
+
+    for (part = 0; part < DB_PARTS; part++) {
+        struct db_params *params =
+            db_pipeline_params(pipeline, (enum db_part)part);
+
+        if (params->count > 0 && !params->items[0]->trainable)
+            db_params_forget(params);
+    }
+}
+
 /* The gradients of one batch, added to those that there are. */
 static int add_batch(struct db_trainer *trainer, int64_t number,
                      struct db_trainer_report *report)
@@ -351,6 +367,7 @@ static int add_batch(struct db_trainer *trainer, int64_t number,
                                  .snr_gamma = settings->snr_gamma,
                                  .scale = share,
                                  .recompute = trainer->plan.recompute,
+                                 .kept = &trainer->plan.kept,
                                  .step = report->step};
     struct db_train_losses losses = {0};
     struct db_train_batch batch;
@@ -358,6 +375,7 @@ static int add_batch(struct db_trainer *trainer, int64_t number,
 
     if (status != DREAMBOOTH_OK)
         return status;
+    forget_untrained(trainer->pipeline);
     status =
         db_train_gradients(trainer->device, trainer->pipeline,
                            trainer->schedule, &batch, &form, &losses, NULL);

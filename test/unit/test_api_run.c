@@ -355,6 +355,7 @@ START_TEST(test_trainer_plan)
         "plan.memory", "plan.parameters", "plan.gradients", "plan.moments",
         "plan.disk",   "plan.checkpoint", "plan.images"};
     dreambooth_model *model = api_model(api_context), *described = NULL;
+    dreambooth_model *opened = NULL;
     dreambooth_trainer *trainers[2];
     char path[UNIT_PATH_MAX];
     int64_t values[2];
@@ -364,7 +365,9 @@ START_TEST(test_trainer_plan)
     api_save(model, "saved");
     api_ok(dreambooth_model_describe(&described, api_context,
                                      api_path(path, "saved")));
-    trainers[0] = api_trainer(model, with_class);
+    api_ok(
+        dreambooth_model_open(&opened, api_context, api_path(path, "saved")));
+    trainers[0] = api_trainer(opened, with_class);
     trainers[1] = api_trainer(described, with_class);
     for (k = 0; k < 2; k++) {
         api_ok(dreambooth_trainer_set(trainers[k], "checkpoint-every", "2"));
@@ -386,6 +389,7 @@ START_TEST(test_trainer_plan)
     dreambooth_trainer_free(trainers[0]);
     dreambooth_trainer_free(trainers[1]);
     dreambooth_model_free(described);
+    dreambooth_model_free(opened);
     dreambooth_model_free(model);
 }
 END_TEST

@@ -458,6 +458,124 @@ static int run_adamw(struct db_device *d, struct bag *bag, const int64_t *s)
     return db_run(d, adamw, &a);
 }
 
+/* Bytes that a kernel wrote, as numbers to compare. */
+static void keep_bytes(struct bag *bag, const void *bytes, int64_t count)
+{
+    float *values = output(bag, count);
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        values[i] = ((const unsigned char *)bytes)[i];
+}
+
+/* COUNT numbers of [-2, 2) in bfloat16. */
+static uint16_t *half_input(struct bag *bag, int64_t count)
+{
+    uint16_t *halves = (uint16_t *)take(bag, count);
+    int64_t i;
+
+    for (i = 0; i < count; i++) {
+        float value = 2.0f * draw(bag);
+        uint32_t bits;
+
+        memcpy(&bits, &value, sizeof(bits));
+        halves[i] = (uint16_t)(bits >> 16);
+    }
+    return halves;
+}
+
+/* Codes of any value, and a block whose scale is 0. */
+static uint8_t *codes(struct bag *bag, int64_t count, float **scales)
+{
+    const int64_t blocks = count / DREAMBOOTH_NARROW_BLOCK + 1;
+    uint8_t *bytes = (uint8_t *)take(bag, count);
+    int64_t i;
+
+    *scales = output(bag, blocks);
+    for (i = 0; i < count; i++)
+        bytes[i] = (uint8_t)(int)(127.5f + 127.5f * draw(bag));
+    for (i = 0; i < blocks; i++)
+        (*scales)[i] = i == 1 ? 0 : fabsf((*scales)[i]);
+    return bytes;
+}
+
+/* count, step, what is narrow: gradient 1, parameter 2, m 4, v 8; gradients
+ * of the second block are 0 */
+static int run_narrow_adamw(struct db_device *d, struct bag *bag,
+                            const int64_t *s)
+{
+    dreambooth_adamw_narrow a = {.count = s[0],
+                                 .step = s[1],
+                                 .learning_rate = 1e-3,
+                                 .beta1 = 0.9,
+                                 .beta2 = 0.999,
+                                 .epsilon = 1e-8,
+                                 .weight_decay = 1e-2,
+                                 .gradient_scale = 0.7f,
+                                 .key = {7, 9},
+                                 .counter = {1, 2, 3}};
+    float *gradient = input(bag, s[0]);
+    int status;
+    int64_t i;
+
+    for (i = 0; i < s[0]; i++)
+        gradient[i] = i / DREAMBOOTH_NARROW_BLOCK == 1
+                          ? 0
+                          : powf(gradient[i], (float)(1 + i % 9 * 2));
+    if (s[2] & 1)
+        a.gradient_bf16 = half_input(bag, s[0]);
+    else
+        a.gradient = gradient;
+    if (s[2] & 2)
+        a.parameter_bf16 = half_input(bag, s[0]);
+    else
+        a.parameter = output(bag, s[0]);
+    if (s[2] & 4)
+        a.m_codes = codes(bag, s[0], &a.m_scales);
+    else
+        a.m = output(bag, s[0]);
+    if (s[2] & 8)
+        a.v_codes = codes(bag, s[0], &a.v_scales);
+    else
+        a.v = output(bag, s[0]);
+    for (i = 0; a.v != NULL && i < s[0]; i++)
+        a.v[i] = fabsf(a.v[i]);
+    status = db_run(d, adamw_narrow, &a);
+    if (s[2] & 2)
+        keep_bytes(bag, a.parameter_bf16, 2 * s[0]);
+    if (s[2] & 4)
+        keep_bytes(bag, a.m_codes, s[0]);
+    if (s[2] & 8)
+        keep_bytes(bag, a.v_codes, s[0]);
+    return status;
+}
+
+/* count, add */
+static int run_narrow(struct db_device *d, struct bag *bag, const int64_t *s)
+{
+    dreambooth_narrow a = {.count = s[0], .add = (int)s[1]};
+    float *x = input(bag, s[0]);
+    float *out = output(bag, 1);
+    double sum = 0.0;
+    int status;
+
+    x[0] = INFINITY;
+    x[1] = NAN;
+    x[2] = 1.00390625f; /* a tie */
+    a.x = x;
+    a.y = half_input(bag, s[0]);
+    a.sum = &sum;
+    status = db_run(d, narrow, &a);
+    ck_assert(status != DREAMBOOTH_OK || isnan(sum));
+    x[0] = x[1] = 3;
+    a.y[0] = a.y[1] = 0;
+    if (status == DREAMBOOTH_OK)
+        status = db_run(d, narrow, &a);
+    out[0] = (float)sum;
+    keep_bytes(bag, a.y, 2 * s[0]);
+    return status;
+}
+
 /* count */
 static int run_squares(struct db_device *d, struct bag *bag, const int64_t *s)
 {
@@ -594,6 +712,13 @@ static const struct test_case cases[] = {
     {"adamw", run_adamw, {70001, 1, 9}, 0.0},
     {"adamw beta", run_adamw, {1009, 7, 3}, 0.0},
     {"squares", run_squares, {140003}, 1e-7},
+    {"narrow", run_narrow, {70001, 0}, 1e-7},
+    {"narrow add", run_narrow, {1009, 1}, 1e-7},
+    {"adamw narrow", run_narrow_adamw, {20001, 3, 15}, 0.0},
+    {"adamw narrow v", run_narrow_adamw, {1009, 1, 8}, 0.0},
+    {"adamw narrow m", run_narrow_adamw, {1009, 2, 4}, 0.0},
+    {"adamw narrow weight", run_narrow_adamw, {1009, 900, 2}, 0.0},
+    {"adamw narrow gradient", run_narrow_adamw, {255, 900, 1}, 0.0},
 };
 
 static void open_device(struct db_env *env, struct db_device *device,

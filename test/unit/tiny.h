@@ -125,7 +125,8 @@ static inline bool tiny_same(const struct db_pipeline *a,
         ck_assert_int_eq(db_params_need(x, NULL), DREAMBOOTH_OK);
         ck_assert_int_eq(db_params_need(y, NULL), DREAMBOOTH_OK);
         for (i = 0; i < x->count; i++) {
-            size_t bytes = (size_t)db_tensor_count(x->items[i]->data) * 4;
+            size_t bytes = (size_t)db_tensor_count(x->items[i]->data) *
+                           db_dtype_size(x->items[i]->data->dtype);
 
             if (memcmp(x->items[i]->data->data, y->items[i]->data->data,
                        bytes) != 0)

@@ -52,4 +52,6 @@ const dreambooth_backend db_backend_blas = {
     .mse_backward = db_blas_mse_backward,
     .adamw = db_blas_adamw,
     .sum_squares = db_blas_sum_squares,
+    .adamw_narrow = db_blas_adamw_narrow,
+    .narrow = db_blas_narrow,
 };

@@ -95,5 +95,7 @@ DB_BLAS_SLOT(mse_forward, dreambooth_mse);
 DB_BLAS_SLOT(mse_backward, dreambooth_mse);
 DB_BLAS_SLOT(adamw, dreambooth_adamw);
 DB_BLAS_SLOT(sum_squares, dreambooth_sum_squares);
+DB_BLAS_SLOT(adamw_narrow, dreambooth_adamw_narrow);
+DB_BLAS_SLOT(narrow, dreambooth_narrow);
 
 #endif

@@ -23,22 +23,26 @@ static void adamw_piece(void *argument, int64_t index, int worker)
                      a->parameter + at, a->m + at, a->v + at);
 }
 
-int db_blas_adamw(const dreambooth_kernel_host *host, const dreambooth_adamw *a)
+struct db_adamw_form db_blas_adamw_form(const dreambooth_adamw *a)
 {
     const double correction1 = 1.0 - pow(a->beta1, (double)a->step);
     const double correction2 = 1.0 - pow(a->beta2, (double)a->step);
-    struct adamw_work work = {
-        .a = a,
-        .row = db_elementwise_of(host),
-        .form = {.gradient_scale = a->gradient_scale,
-                 .decay = (float)(1.0 - a->learning_rate * a->weight_decay),
-                 .step_size = (float)(-(a->learning_rate / correction1)),
-                 .root2 = (float)sqrt(correction2),
-                 .weight1 = (float)(1.0 - a->beta1),
-                 .weight2 = (float)(1.0 - a->beta2),
-                 .beta2 = (float)a->beta2,
-                 .epsilon = (float)a->epsilon},
-    };
+
+    return (struct db_adamw_form){
+        .gradient_scale = a->gradient_scale,
+        .decay = (float)(1.0 - a->learning_rate * a->weight_decay),
+        .step_size = (float)(-(a->learning_rate / correction1)),
+        .root2 = (float)sqrt(correction2),
+        .weight1 = (float)(1.0 - a->beta1),
+        .weight2 = (float)(1.0 - a->beta2),
+        .beta2 = (float)a->beta2,
+        .epsilon = (float)a->epsilon};
+}
+
+int db_blas_adamw(const dreambooth_kernel_host *host, const dreambooth_adamw *a)
+{
+    struct adamw_work work = {a, db_elementwise_of(host),
+                              db_blas_adamw_form(a)};
 
     host->parallel(host, db_blas_pieces(a->count, DB_BLAS_TASK), adamw_piece,
                    &work);

@@ -70,12 +70,20 @@ struct db_elementwise {
     double (*squares)(const float *x, int64_t count);
     void (*adamw)(const struct db_adamw_form *form, const float *gradient,
                   int64_t count, float *p, float *m, float *v);
+    /* the update of block number INDEX of A */
+    void (*adamw_narrow)(const struct db_adamw_form *form,
+                         const dreambooth_adamw_narrow *a, int64_t index);
+    /* y = x, or y + x, as bfloat16; the sum of the squares of y */
+    double (*narrow)(const float *x, int64_t count, int add, uint16_t *y);
 };
 
 extern const struct db_elementwise db_elementwise_plain;
 #if defined(__GNUC__) && defined(__x86_64__)
 extern const struct db_elementwise db_elementwise_avx512, db_elementwise_avx2;
 #endif
+
+/* From what the slots of AdamW are given. */
+struct db_adamw_form db_blas_adamw_form(const dreambooth_adamw *a);
 
 /* For the isa of HOST's backend. */
 const struct db_elementwise *db_elementwise_of(

@@ -597,6 +597,8 @@ static void adamw(const struct db_adamw_form *form, const float *gradient,
     }
 }
 
+#include "kernel/elementwise/narrow_int.h"
+
 const struct db_elementwise ISA = {
     .value = {[DREAMBOOTH_SILU] = silu_row,
               [DREAMBOOTH_GELU] = gelu_row,
@@ -619,4 +621,6 @@ const struct db_elementwise ISA = {
     .unnormalise_row = unnormalise_row,
     .squares = squares,
     .adamw = adamw,
+    .adamw_narrow = adamw_narrow,
+    .narrow = narrow,
 };

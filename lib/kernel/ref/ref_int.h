@@ -41,6 +41,8 @@ DB_REF_SLOT(mse_forward, dreambooth_mse);
 DB_REF_SLOT(mse_backward, dreambooth_mse);
 DB_REF_SLOT(adamw, dreambooth_adamw);
 DB_REF_SLOT(sum_squares, dreambooth_sum_squares);
+DB_REF_SLOT(adamw_narrow, dreambooth_adamw_narrow);
+DB_REF_SLOT(narrow, dreambooth_narrow);
 
 /* x sigmoid(x) and its slope */
 double db_ref_silu(double x);

@@ -40,4 +40,6 @@ const dreambooth_backend db_backend_reference = {
     .mse_backward = db_ref_mse_backward,
     .adamw = db_ref_adamw,
     .sum_squares = db_ref_sum_squares,
+    .adamw_narrow = db_ref_adamw_narrow,
+    .narrow = db_ref_narrow,
 };

@@ -104,6 +104,7 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
         .mse_forward = db_blas_mse_forward,                                    \
         .mse_backward = db_blas_mse_backward, .adamw = db_blas_adamw,          \
         .sum_squares = db_blas_sum_squares,                                    \
+        .adamw_narrow = db_blas_adamw_narrow, .narrow = db_blas_narrow,        \
     }
 
 const dreambooth_backend db_backend_simd = TABLE("simd", NULL);
