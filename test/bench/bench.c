@@ -8,10 +8,10 @@
  *     bench machine          what it computes with
  *     bench worker WORD...   see worker.h
  *
- * PART_OF_NAME picks rows; "kernels", "oneDNN", "steps" and "growth" pick a
- * section. Several have a + between them. Of several runs a column called ms
- * is the median, all others are of the best run, which other work on the
- * machine moves least.
+ * PART_OF_NAME picks rows; "kernels", "oneDNN", "steps", "profile" and "growth"
+ * pick a section. Several have a + between them. Of several runs a column
+ * called ms is the median, all others are of the best run, which other work on
+ * the machine moves least.
  */
 #include "bench.h"
 
@@ -98,6 +98,7 @@ int main(int argc, char **argv)
     bench_kernels(&run);
     bench_yardstick(&run);
     bench_steps(&run);
+    bench_profile(&run);
     bench_growth(&run);
     return EXIT_SUCCESS;
 }

@@ -41,7 +41,11 @@ void bench_machine(struct bench_run *run); /* fills in the peaks */
 void bench_kernels(const struct bench_run *run);
 void bench_yardstick(const struct bench_run *run);
 void bench_steps(const struct bench_run *run);
+void bench_profile(const struct bench_run *run);
 void bench_growth(const struct bench_run *run);
+
+/* GiB of memory that nobody uses; a lot where the system does not tell. */
+double bench_free_memory(void);
 
 /* A device of its own for kernels, and buffers that belong to a row. */
 #define BENCH_BUFFERS 12

@@ -1,22 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* The six kinds of products, each handed on with the inner backend's user. */
+/* Each slot hands its call on with the inner backend's user. */
 #include "count.h"
 
-static double gemm_flops(const dreambooth_gemm *a)
+#include <string.h>
+
+#include "common.h"
+
+static double gemm_flops(const void *arguments)
 {
+    const dreambooth_gemm *a = arguments;
+
     return 2.0 * (double)a->batch * (double)a->m * (double)a->n * (double)a->k;
 }
 
-static double conv2d_flops(const dreambooth_conv2d *a)
+static double conv2d_flops(const void *arguments)
 {
+    const dreambooth_conv2d *a = arguments;
+
     return 2.0 * (double)a->batch * (double)(a->out_height * a->out_width) *
            (double)(a->out_channels * a->in_channels) *
            (double)(a->kernel_height * a->kernel_width);
 }
 
 /* Of the two products of the way there; causal ones need half of it. */
-static double attention_flops(const dreambooth_attention *a)
+static double attention_flops(const void *arguments)
 {
+    const dreambooth_attention *a = arguments;
     double pairs = (double)a->query_length * (double)a->key_length;
 
     return (a->causal ? 2.0 : 4.0) * (double)(a->batch * a->heads) * pairs *
@@ -24,29 +33,106 @@ static double attention_flops(const dreambooth_attention *a)
 }
 
 /* The five products of the way back. */
-static double attention_back_flops(const dreambooth_attention *a)
+static double attention_back_flops(const void *arguments)
 {
-    return 2.5 * attention_flops(a);
+    return 2.5 * attention_flops(arguments);
 }
 
-#define COUNTED(slot, arguments, flops_of)                                     \
-    static int slot(const dreambooth_kernel_host *host,                        \
-                    const dreambooth_##arguments *a)                           \
+static double none(const void *arguments)
+{
+    (void)arguments;
+    return 0.0;
+}
+
+/* One line for each slot: its name, its arguments, how many flops they are. */
+/* clang-format off */
+#define EACH_SLOT(DO) \
+    DO(gemm, gemm, gemm_flops) \
+    DO(conv2d_forward, conv2d, conv2d_flops) \
+    DO(conv2d_backward_data, conv2d, conv2d_flops) \
+    DO(conv2d_backward_weight, conv2d, conv2d_flops) \
+    DO(group_norm_forward, group_norm, none) \
+    DO(group_norm_backward, group_norm, none) \
+    DO(layer_norm_forward, layer_norm, none) \
+    DO(layer_norm_backward, layer_norm, none) \
+    DO(attention_forward, attention, attention_flops) \
+    DO(attention_backward, attention, attention_back_flops) \
+    DO(softmax_forward, softmax, none) \
+    DO(softmax_backward, softmax, none) \
+    DO(unary_forward, unary, none) \
+    DO(unary_backward, unary, none) \
+    DO(geglu_forward, geglu, none) \
+    DO(geglu_backward, geglu, none) \
+    DO(axpby, axpby, none) \
+    DO(add_rows, rows, none) \
+    DO(sum_rows, rows, none) \
+    DO(copy, copy, none) \
+    DO(upsample_nearest_forward, resample, none) \
+    DO(upsample_nearest_backward, resample, none) \
+    DO(average_pool_forward, resample, none) \
+    DO(average_pool_backward, resample, none) \
+    DO(embedding_forward, embedding, none) \
+    DO(embedding_backward, embedding, none) \
+    DO(mse_forward, mse, none) \
+    DO(mse_backward, mse, none) \
+    DO(adamw, adamw, none) \
+    DO(sum_squares, sum_squares, none)
+/* clang-format on */
+
+#define NUMBER(name, arguments, flops) SLOT_##name,
+enum { EACH_SLOT(NUMBER) SLOTS };
+
+_Static_assert(SLOTS == BENCH_SLOTS && offsetof(dreambooth_backend, gemm) +
+                                               SLOTS * sizeof(void (*)(void)) ==
+                                           sizeof(dreambooth_backend),
+               "a line for each slot");
+
+static void add(struct bench_slot *slot, double begin, double flops)
+{
+    slot->calls++;
+    slot->seconds += bench_now() - begin;
+    slot->flops += flops;
+}
+
+#define WATCHED(name, arguments, flops)                                        \
+    static int watched_##name(const dreambooth_kernel_host *host,              \
+                              const dreambooth_##arguments *a)                 \
     {                                                                          \
         struct bench_count *count = host->user;                                \
         dreambooth_kernel_host inner = *host;                                  \
+        double begin = bench_now();                                            \
+        int status;                                                            \
                                                                                \
         inner.user = count->inner.user;                                        \
-        count->flops += flops_of(a);                                           \
-        return count->inner.slot(&inner, a);                                   \
+        status = count->inner.name(&inner, a);                                 \
+        add(&count->slots[SLOT_##name], begin, flops(a));                      \
+        return status;                                                         \
     }
+EACH_SLOT(WATCHED)
 
-COUNTED(gemm, gemm, gemm_flops)
-COUNTED(conv2d_forward, conv2d, conv2d_flops)
-COUNTED(conv2d_backward_data, conv2d, conv2d_flops)
-COUNTED(conv2d_backward_weight, conv2d, conv2d_flops)
-COUNTED(attention_forward, attention, attention_flops)
-COUNTED(attention_backward, attention, attention_back_flops)
+#define FILL(name, arguments, flops) .name = watched_##name,
+#define NAME(name, arguments, flops) #name,
+
+static const char *const names[] = {EACH_SLOT(NAME)};
+
+void bench_count_reset(struct bench_count *count)
+{
+    size_t i;
+
+    memset(count->slots, 0, sizeof(count->slots));
+    for (i = 0; i < SLOTS; i++)
+        count->slots[i].name = names[i];
+}
+
+double bench_count_flops(const struct bench_count *count)
+{
+    double flops = 0.0;
+    size_t i;
+
+    for (i = 0; i < SLOTS; i++)
+        flops += count->slots[i].flops;
+    return flops;
+}
 
 int bench_count_add(struct bench_count *count, dreambooth_context *context,
                     const char *name)
@@ -55,17 +141,12 @@ int bench_count_add(struct bench_count *count, dreambooth_context *context,
                                 .abi = DREAMBOOTH_BACKEND_ABI,
                                 .name = BENCH_COUNTED,
                                 .user = count,
-                                .gemm = gemm,
-                                .conv2d_forward = conv2d_forward,
-                                .conv2d_backward_data = conv2d_backward_data,
-                                .conv2d_backward_weight =
-                                    conv2d_backward_weight,
-                                .attention_forward = attention_forward,
-                                .attention_backward = attention_backward};
+                                EACH_SLOT(FILL)};
     int status = dreambooth_context_get_backend(context, name, &count->inner,
                                                 sizeof(count->inner));
 
-    count->flops = 0.0;
+    bench_count_reset(count);
+    table.features = count->inner.features;
     if (status == DREAMBOOTH_OK)
         status = dreambooth_context_add_backend(context, &table, name);
     if (status == DREAMBOOTH_OK)

@@ -94,7 +94,7 @@ static struct bench_cost measure(const struct bench_run *run,
     if (!bench_step_open(&step, &request))
         bench_die("the library has no option \"precision\"");
     cost.time = bench_measure(bench_step_run, &step, effort);
-    cost.flops = step.count.flops;
+    cost.flops = bench_count_flops(&step.count);
     bench_step_close(&step);
     return cost;
 }

@@ -39,7 +39,7 @@ tables() { # NAME ARGUMENT...
 threads=${THREADS-0}
 backend=${BACKEND-simd}
 tables float32 "$threads" "$backend" "${PART-}" float32
-tables bfloat16 "$threads" "$backend" "${PART-kernels+steps}" bfloat16
+tables bfloat16 "$threads" "$backend" "${PART-kernels+steps+profile}" bfloat16
 status=0
 BENCH_OUT=$work/peer.md "$SRC_DIR/test/bench/peer/compare.py" || status=$?
 insert peer "$work/peer.md"

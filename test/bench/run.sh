@@ -43,6 +43,12 @@ check "kernels, products" table 1 simd "gemm 77"
 check "kernels, in bfloat16" table 1 simd "gemm 77" bfloat16
 check "kernels, passes" table 1 blas "layer norm"
 check "whole steps" table 1 blas "small model, 20 guided"
+profile() {
+    "$bench" 1 blas "profile of the small model's 20" >"$temp/out" &&
+        grep -q '^| conv2d_forward  *|  *[1-9]' "$temp/out" &&
+        grep -q '^| between kernels .* [0-9.]*%' "$temp/out"
+}
+check "a profile" profile
 check "several rows" table 2 blas "layer norm+silu 4096"
 
 # A library that is not what it is called is as good as none.

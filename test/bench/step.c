@@ -112,7 +112,7 @@ void bench_step_run(void *argument)
 {
     struct bench_step *step = argument;
 
-    step->count.flops = 0.0;
+    bench_count_reset(&step->count);
     step->kind->run(step);
 }
 

@@ -54,8 +54,7 @@ static const struct row {
      0.5},
 };
 
-/* GiB that nobody uses; a lot where the system does not tell. */
-static double free_memory(void)
+double bench_free_memory(void)
 {
     FILE *file = fopen("/proc/meminfo", "r");
     double result = 1e9;
@@ -79,7 +78,7 @@ static struct bench_cost measure(const struct bench_request *request,
     if (!bench_step_open(&step, request))
         bench_die("the library has no option \"precision\"");
     cost.time = bench_measure(bench_step_run, &step, how_often);
-    cost.flops = step.count.flops;
+    cost.flops = bench_count_flops(&step.count);
     bench_step_close(&step);
     return cost;
 }
@@ -134,7 +133,7 @@ void bench_steps(const struct bench_run *run)
         if (!begun)
             print_head();
         begun = true;
-        if (rows[i].memory > free_memory()) {
+        if (rows[i].memory > bench_free_memory()) {
             bench_say("| %-36s | left out: needs %.0f GiB of memory "
                       "| | | | | | |\n",
                       rows[i].name, rows[i].memory);

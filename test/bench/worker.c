@@ -40,7 +40,8 @@ int bench_worker(int count, char **words)
         bench_step_run(&step);
         printf("seconds %.6f\n", bench_now() - begin);
     }
-    printf("flops %.0f\npeak %.0f\n", step.count.flops, peak_memory());
+    printf("flops %.0f\npeak %.0f\n", bench_count_flops(&step.count),
+           peak_memory());
     bench_step_close(&step);
     return 0;
 }

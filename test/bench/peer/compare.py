@@ -18,7 +18,7 @@ BUILD = os.environ["BUILD_DIR"]
 WORK = os.path.join(BUILD, "bench-peer")
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = ["torch", "diffusers", "transformers"]
-GIB = 2 ** 30
+GB = 1e9
 
 
 def setting(name, default=""):
@@ -94,6 +94,7 @@ class Forms:
     def find(self, row):
         given = setting("FORMS").split()
         forms = given or row.forms
+        row = table.choose([row.like])[0] if row.like else row
         key = f"{row.name}, {self.machine}"
         if not given and key in self.known:
             return self.known[key]
@@ -157,12 +158,12 @@ def compare(row, sides, forms):
     return (f"| {row.title} | {seconds_text(ours[0])} | "
             f"{seconds_text(theirs[0])} | {form.replace('+', ', ')} | "
             f"{ours[0] / theirs[0]:.2f} | {row.goal} | "
-            f"{ours[1] / GIB:.1f} | {theirs[1] / GIB:.1f} |")
+            f"{ours[1] / GB:.1f} | {theirs[1] / GB:.1f} |")
 
 
 HEAD = """
-| work | ours | PyTorch | its form | ours / PyTorch | goal | ours, GiB | \
-PyTorch, GiB |
+| work | ours | PyTorch | its form | ours / PyTorch | goal | ours, GB | \
+PyTorch, GB |
 |---|---:|---:|---|---:|---:|---:|---:|"""
 
 

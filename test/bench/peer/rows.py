@@ -4,7 +4,9 @@ that the library has set itself for its time divided by PyTorch's."""
 
 import dataclasses
 
-INFERENCE = ["eager", "channels_last", "compile", "compile+channels_last"]
+COMPILED = ["compile", "compile+channels_last",
+            "compile+freeze+channels_last"]
+INFERENCE = ["eager", "channels_last"] + COMPILED
 INFERENCE_BF16 = INFERENCE + ["autocast", "autocast+channels_last",
                               "autocast+compile+channels_last"]
 TRAINING = ["eager", "channels_last", "compile", "compile+channels_last"]
@@ -14,12 +16,14 @@ TRAINING_BF16 = ["autocast+" + form for form in TRAINING]
 @dataclasses.dataclass
 class Row:
     """request: what both sides are told. ours, theirs: what only one is.
-    alone: too large for two processes at once."""
+    forms: of PyTorch, to be tried. like: or the row whose fastest form is
+    taken. alone: too large for two processes at once."""
     name: str
     title: str
     goal: float
     request: str
-    forms: list
+    forms: list = ()
+    like: str = ""
     ours: str = ""
     theirs: str = ""
     runs: int = 3
@@ -40,24 +44,27 @@ BF16_WEIGHTS = "weights=bfloat16"
 ROWS = [
     Row("unet-f32", "UNet forward, batch 1, f32, 512²", 0.33, UNET, INFERENCE),
     Row("unet2-f32", "UNet forward, batch 2 (a guided step), f32", 0.33,
-        f"{UNET} batch=2", INFERENCE),
+        f"{UNET} batch=2", like="unet-f32"),
     Row("unet-bf16", "UNet forward, batch 1, bf16", 0.5,
         f"{UNET} {BF16}", INFERENCE_BF16, ours=BF16_WEIGHTS),
     Row("unet2-bf16", "UNet forward, batch 2, bf16", 0.5,
-        f"{UNET} batch=2 {BF16}", INFERENCE_BF16, ours=BF16_WEIGHTS),
+        f"{UNET} batch=2 {BF16}", like="unet-bf16", ours=BF16_WEIGHTS),
     Row("step512-f32", "DreamBooth step, 1 + 1 images at 512², f32", 0.33,
-        f"{DREAMBOOTH} side=512", TRAINING, theirs="checkpointing=yes",
-        runs=2, alone=True),
+        f"{DREAMBOOTH} side=512", like="step256-f32",
+        theirs="checkpointing=yes", runs=2, alone=True),
     Row("step512-bf16", "the same, bf16 autocast", 0.45,
-        f"{DREAMBOOTH} side=512 {BF16}", TRAINING_BF16,
+        f"{DREAMBOOTH} side=512 {BF16}", like="step256-bf16",
         theirs="checkpointing=yes", runs=2, alone=True),
     Row("step256-f32", "DreamBooth step at 256², f32", 0.33,
         f"{DREAMBOOTH} side=256", TRAINING, theirs="checkpointing=yes",
         runs=2, alone=True),
+    Row("step256-bf16", "the same, bf16 autocast", 0.45,
+        f"{DREAMBOOTH} side=256 {BF16}", TRAINING_BF16,
+        theirs="checkpointing=yes", runs=2, alone=True),
     Row("vae-f32", "VAE decode to 512², f32", 0.33, "kind=vae side=512",
         INFERENCE),
-    Row("text-f32", "text encoder", 0.5, "kind=text", ["eager", "compile"],
-        runs=15),
+    Row("text-f32", "text encoder", 0.5, "kind=text",
+        ["eager", "compile", "compile+freeze"], runs=15),
     Row("small8-f32", "small model: training step, batch 8, f32", 0.3,
         f"{SMALL_TRAIN} batch=8", TRAINING, ours=SMALL_OURS, runs=15),
     Row("small24-f32", "the same, batch 24, f32", 0.3,

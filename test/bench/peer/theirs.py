@@ -7,7 +7,8 @@ run (see ../worker.h).
     theirs.py KEY=VALUE... form=WORD+WORD...
 
 The words of a form are what there is to choose in PyTorch: "channels_last",
-"compile", and in bfloat16 "autocast" or weights in bfloat16.
+"compile", "freeze" (weights are constants of what is compiled), and in bfloat16
+"autocast", or else weights in bfloat16.
 """
 
 import contextlib
@@ -30,6 +31,9 @@ class Step:
         self.side = int(request.get("side", 512))
         self.batch = int(request.get("batch", 1))
         self.form = request.get("form", "eager").split("+")
+        if "freeze" in self.form:
+            import torch._inductor.config
+            torch._inductor.config.freezing = True
         self.bfloat16 = request.get("precision") == "bfloat16"
         self.autocast = self.bfloat16 and "autocast" in self.form
         self.dtype = torch.bfloat16 if self.bfloat16 and not self.autocast \
@@ -92,7 +96,8 @@ class Step:
 
 def inference(function):
     def run(step):
-        with torch.inference_mode(), step.casts():
+        # Freezing wants no_grad(), and it is as fast.
+        with torch.no_grad(), step.casts():
             return function()
     return run
 
