@@ -76,16 +76,15 @@ static double none(const void *arguments)
     DO(mse_forward, mse, none) \
     DO(mse_backward, mse, none) \
     DO(adamw, adamw, none) \
-    DO(sum_squares, sum_squares, none)
+    DO(sum_squares, sum_squares, none) \
+    DO(adamw_narrow, adamw_narrow, none) \
+    DO(narrow, narrow, none)
 /* clang-format on */
 
 #define NUMBER(name, arguments, flops) SLOT_##name,
 enum { EACH_SLOT(NUMBER) SLOTS };
 
-_Static_assert(SLOTS == BENCH_SLOTS && offsetof(dreambooth_backend, gemm) +
-                                               SLOTS * sizeof(void (*)(void)) ==
-                                           sizeof(dreambooth_backend),
-               "a line for each slot");
+_Static_assert(SLOTS == DB_SLOTS, "a line for each slot");
 
 static void add(struct bench_slot *slot, double begin, double flops)
 {

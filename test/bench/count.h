@@ -11,6 +11,7 @@
 
 #include "dreambooth/backend.h"
 #include "dreambooth/dreambooth.h"
+#include "kernel/device.h"
 
 #define BENCH_COUNTED "counted"
 
@@ -21,11 +22,9 @@ struct bench_slot {
     double flops;
 };
 
-#define BENCH_SLOTS 30
-
 struct bench_count {
     dreambooth_backend inner;
-    struct bench_slot slots[BENCH_SLOTS];
+    struct bench_slot slots[DB_SLOTS];
 };
 
 /* Registers the backend BENCH_COUNTED over the one called NAME, and selects it.

@@ -73,8 +73,8 @@ static void print(const struct bench_run *run, struct bench_count *count,
     struct bench_slot between = {"between kernels", 0, seconds, 0.0};
     size_t i;
 
-    qsort(count->slots, BENCH_SLOTS, sizeof(count->slots[0]), by_time);
-    for (i = 0; i < BENCH_SLOTS; i++) {
+    qsort(count->slots, DB_SLOTS, sizeof(count->slots[0]), by_time);
+    for (i = 0; i < DB_SLOTS; i++) {
         between.seconds -= count->slots[i].seconds;
         if (count->slots[i].seconds >= LEAST_SHARE * seconds) {
             print_slot(run, &count->slots[i], seconds);
