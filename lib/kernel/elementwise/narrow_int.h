@@ -161,18 +161,22 @@ static void read_v(const uint8_t *restrict codes, float scale, int64_t count,
     }
 }
 
-/* Magnitudes have the order of their bits. */
-static float largest_of(const float *restrict sizes, int64_t count)
+/* The largest magnitude. */
+static float largest_of(const float *x, int64_t count)
 {
-    uint32_t largest = 0;
+    vector largest = {0};
+    float result = 0;
     int64_t i;
 
-    for (i = 0; i < count; i++) {
-        const uint32_t bits = bits_of(sizes[i]) & 0x7fffffffu;
+    FOR_EACH(i, count)
+    {
+        const vector value = LOAD(x);
 
-        largest = either(mask_of(bits > largest), bits, largest);
+        largest = larger(largest, larger(value, -value));
     }
-    return float_of(largest);
+    for (i = 0; i < LANES; i++)
+        result = largest[i] > result ? largest[i] : result;
+    return result;
 }
 
 static float write_m(const struct room *room, const float *restrict m,
