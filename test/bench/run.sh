@@ -24,6 +24,9 @@ for step in "kind=unet batch=2" "kind=unet width=32" "kind=vae" "kind=text" \
 done
 check "steps in bfloat16" \
     worker "kind=sample steps=2 precision=bfloat16 weights=bfloat16"
+check "a step in little memory" \
+    worker "kind=train optimizer=adamw-8bit gradients=bfloat16
+        weights=bfloat16 memory_limit=100000000 prior=yes"
 check "nothing is left behind" \
     test -z "$(find "$BUILD_DIR/test" -name 'bench-class-*')"
 

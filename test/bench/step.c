@@ -27,13 +27,14 @@ static const struct {
     const char *name;
     enum field_type type;
     size_t offset;
-} fields[] = {FIELD(kind, FIELD_TEXT),     FIELD(model, FIELD_TEXT),
-              FIELD(backend, FIELD_TEXT),  FIELD(precision, FIELD_TEXT),
-              FIELD(weights, FIELD_TEXT),  FIELD(threads, FIELD_INTEGER),
-              FIELD(side, FIELD_INTEGER),  FIELD(batch, FIELD_INTEGER),
-              FIELD(width, FIELD_INTEGER), FIELD(steps, FIELD_INTEGER),
-              FIELD(prior, FIELD_BOOL),    FIELD(text_encoder, FIELD_BOOL),
-              FIELD(recompute, FIELD_TEXT)};
+} fields[] = {FIELD(kind, FIELD_TEXT),      FIELD(model, FIELD_TEXT),
+              FIELD(backend, FIELD_TEXT),   FIELD(precision, FIELD_TEXT),
+              FIELD(weights, FIELD_TEXT),   FIELD(threads, FIELD_INTEGER),
+              FIELD(side, FIELD_INTEGER),   FIELD(batch, FIELD_INTEGER),
+              FIELD(width, FIELD_INTEGER),  FIELD(steps, FIELD_INTEGER),
+              FIELD(prior, FIELD_BOOL),     FIELD(text_encoder, FIELD_BOOL),
+              FIELD(recompute, FIELD_TEXT), FIELD(optimizer, FIELD_TEXT),
+              FIELD(gradients, FIELD_TEXT), FIELD(memory_limit, FIELD_TEXT)};
 
 void bench_request_set(struct bench_request *request, const char *text)
 {
@@ -97,7 +98,8 @@ bool bench_step_open(struct bench_step *step,
     bench_step_check(step, dreambooth_context_set_integer(
                                step->context, "threads", request->threads));
     if (!set(step, "precision", request->precision) ||
-        !set(step, "weights", request->weights)) {
+        !set(step, "weights", request->weights) ||
+        !set(step, "memory-limit", request->memory_limit)) {
         dreambooth_context_free(step->context);
         return false;
     }

@@ -16,14 +16,17 @@
 
 /* What step. Texts are not copied. */
 struct bench_request {
-    const char *kind;      /* "unet", "vae", "text", "train" or "sample" */
-    const char *model;     /* a folder of test/bench/config */
-    const char *backend;   /* NULL: "blas" */
-    const char *precision; /* NULL: the context's default */
-    const char *weights;   /* the same */
-    const char *recompute; /* "train": NULL: the trainer's default */
-    int64_t threads;       /* 0: one a processor */
-    int64_t side;          /* of the image, in pixels */
+    const char *kind;         /* "unet", "vae", "text", "train" or "sample" */
+    const char *model;        /* a folder of test/bench/config */
+    const char *backend;      /* NULL: "blas" */
+    const char *precision;    /* NULL: the context's default */
+    const char *weights;      /* the same */
+    const char *recompute;    /* "train": NULL: the trainer's default */
+    const char *optimizer;    /* the same */
+    const char *gradients;    /* the same */
+    const char *memory_limit; /* bytes; NULL: none */
+    int64_t threads;          /* 0: one a processor */
+    int64_t side;             /* of the image, in pixels */
     int64_t batch;
     int64_t width;     /* channels of the UNet's finest level; 0: the model's */
     int64_t steps;     /* of "sample" */

@@ -123,11 +123,14 @@ static void make_class_images(struct bench_step *step, struct own *own)
     }
 }
 
+/* A value that is NULL is left to the trainer. */
 static void set(struct bench_step *step, const char *name, const char *value)
 {
     const struct own *own = step->own;
 
-    bench_step_check(step, dreambooth_trainer_set(own->trainer, name, value));
+    if (value != NULL)
+        bench_step_check(step,
+                         dreambooth_trainer_set(own->trainer, name, value));
 }
 
 static void set_integer(struct bench_step *step, const char *name,
@@ -153,8 +156,9 @@ static void open_train(struct bench_step *step)
     set_integer(step, "steps", 1000000);
     set_integer(step, "checkpoint-every", 0);
     set(step, "train-text-encoder", request->text_encoder ? "yes" : "no");
-    if (request->recompute != NULL)
-        set(step, "recompute", request->recompute);
+    set(step, "recompute", request->recompute);
+    set(step, "optimizer", request->optimizer);
+    set(step, "gradients", request->gradients);
     for (i = 0; i < request->batch; i++) {
         image = draw(step, (uint32_t)i);
         bench_step_check(step,

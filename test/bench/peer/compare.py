@@ -45,9 +45,13 @@ def find_python():
         say(f"installing {', '.join(PACKAGES)} from the Python package index "
             f"into {WORK}/venv")
         venv = os.path.join(WORK, "venv")
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q"] + PACKAGES,
-                       check=True)
+        commands = [[sys.executable, "-m", "venv", venv],
+                    [python, "-m", "pip", "install", "-q"] + PACKAGES]
+        for command in commands:
+            if subprocess.run(command, check=False).returncode != 0:
+                raise SystemExit(f"bench-peer: {' '.join(command)} failed; "
+                                 "PEER_PYTHON names a Python that has "
+                                 "PyTorch already")
         open(mark, "w", encoding="utf-8").close()
     return python
 

@@ -64,7 +64,8 @@ class Worker:
         return int(facts["peak"])
 
     def kill(self):
-        self.process.kill()
+        # Which timeout(1) hands on, as it could not do with SIGKILL.
+        self.process.terminate()
         self.process.wait()
 
 
