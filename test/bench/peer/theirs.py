@@ -32,8 +32,8 @@ class Step:
         self.batch = int(request.get("batch", 1))
         self.form = request.get("form", "eager").split("+")
         if "freeze" in self.form:
-            import torch._inductor.config
-            torch._inductor.config.freezing = True
+            from torch._inductor import config
+            config.freezing = True
         self.bfloat16 = request.get("precision") == "bfloat16"
         self.autocast = self.bfloat16 and "autocast" in self.form
         self.dtype = torch.bfloat16 if self.bfloat16 and not self.autocast \
