@@ -158,6 +158,7 @@ struct db_bf16_product {
     const void *source; /* for pack */
     int64_t steps;
     int64_t part; /* steps that are finished before the next; 0: any */
+    int64_t run;  /* steps for which B's values are neighbours; 0: all */
     /* Rows of y: those below M, or row_of[strips of a][16], -1 for none. */
     int64_t m, n;
     const int64_t *row_of;

@@ -13,7 +13,7 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
-#define BLOCK_PIXELS 512
+#define BLOCK_PIXELS 1024
 #define BLOCK_BYTES (1 << 20) /* of an image, in the second-level cache */
 
 /* What a step of k is. */
@@ -178,6 +178,7 @@ static int multiply(const dreambooth_kernel_host *host,
         .source = c,
         .steps = steps,
         .part = places_of(c) * group,
+        .run = group,
         .n = c->out_channels,
         .row_of = c->row_of,
         .y_row = c->out_channels,

@@ -37,38 +37,64 @@ INLINE __m512i part_of(__m512 *a, __m512 *b)
     return part;
 }
 
-/* What memory has to bring while a line is split: a later one. */
-#define LINES_AHEAD 2
+/* Values between what is split and what memory has to bring meanwhile. */
+#define VALUES_AHEAD 1024
+
+/* A line of floats; AHEAD floats from it lies one that comes later. */
+INLINE void split_line(const float *x, int64_t k, int64_t ahead, uint8_t *to,
+                       int64_t step, const int parts, int64_t apart)
+{
+    int part;
+
+    for (; k >= DB_BF16_STEP; k -= DB_BF16_STEP, x += DB_BF16_STEP) {
+        __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+
+        _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(x + ahead + 16), _MM_HINT_T0);
+#pragma GCC unroll 3
+        for (part = 0; part < parts; part++)
+            _mm512_storeu_si512(to + part * apart, part_of(&a, &b));
+        to += step;
+    }
+    if (k > 0) {
+        __m512 a = _mm512_maskz_loadu_ps(first_of(k), x);
+        __m512 b = _mm512_maskz_loadu_ps(first_of(k - 16), x + 16);
+
+#pragma GCC unroll 3
+        for (part = 0; part < parts; part++)
+            _mm512_storeu_si512(to + part * apart, part_of(&a, &b));
+    }
+}
+
+static void copy_line(const uint16_t *x, int64_t k, int64_t ahead, uint8_t *to,
+                      int64_t step)
+{
+    for (; k > 0; k -= DB_BF16_STEP, x += DB_BF16_STEP, to += step) {
+        const __mmask32 all = k >= 32 ? ~0u : (1u << k) - 1;
+
+        _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
+        _mm512_storeu_si512(to, _mm512_maskz_loadu_epi16(all, x));
+    }
+}
 
 static void rows(const struct db_bf16_from *from, int64_t count, int64_t k,
                  uint8_t *to, int64_t step, int parts, int64_t apart)
 {
-    int64_t r, i;
-    int part;
+    const int64_t lines = (VALUES_AHEAD + k - 1) / k;
+    int64_t r;
 
-    for (r = 0; r < count; r++) {
+    for (r = 0; r < count; r++, to += DB_BF16_LINE) {
         const int64_t line = r * from->row;
-        const int64_t ahead =
-            r + LINES_AHEAD < count ? LINES_AHEAD * from->row : 0;
-        uint8_t *at = to + r * DB_BF16_LINE;
+        const int64_t ahead = r + lines < count ? lines * from->row : 0;
 
-        for (i = 0; i < k && from->bf16 != NULL; i += 32, at += step) {
-            const __mmask32 all = k - i >= 32 ? ~0u : (1u << (k - i)) - 1;
-            const uint16_t *x = from->bf16 + line + i;
-
-            _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
-            _mm512_storeu_si512(at, _mm512_maskz_loadu_epi16(all, x));
-        }
-        for (i = 0; i < k && from->f32 != NULL; i += 32, at += step) {
-            const float *x = from->f32 + line + i;
-            __m512 a = _mm512_maskz_loadu_ps(first_of(k - i), x);
-            __m512 b = _mm512_maskz_loadu_ps(first_of(k - i - 16), x + 16);
-
-            _mm_prefetch((const char *)(x + ahead), _MM_HINT_T0);
-            _mm_prefetch((const char *)(x + ahead + 16), _MM_HINT_T0);
-            for (part = 0; part < parts; part++)
-                _mm512_storeu_si512(at + part * apart, part_of(&a, &b));
-        }
+        if (from->f32 == NULL)
+            copy_line(from->bf16 + line, k, ahead, to, step);
+        else if (parts == 1)
+            split_line(from->f32 + line, k, ahead, to, step, 1, apart);
+        else if (parts == 2)
+            split_line(from->f32 + line, k, ahead, to, step, 2, apart);
+        else
+            split_line(from->f32 + line, k, ahead, to, step, 3, apart);
     }
 }
 

@@ -19,26 +19,42 @@ static void clear(const struct db_bf16_picture *p, uint8_t *to, int64_t lines)
         memset(to + part * p->apart, 0, (size_t)(lines * DB_BF16_LINE));
 }
 
-/* A row of pixels, in one plane. */
-static void lay_pixels(const struct work *work, const float *x, int64_t plane,
-                       uint8_t *to)
+/* A row of pixels, in all planes. */
+static void lay_pixels(const struct work *work, const float *x, uint8_t *to)
 {
     const struct db_bf16_picture *p = work->picture;
-    const int64_t channel = plane * DB_BF16_STEP;
-    const int64_t count = db_blas_smaller(DB_BF16_STEP, p->channels - channel);
-    struct db_bf16_from from = {x + channel, NULL, p->channels};
+    const int64_t plane = p->positions * DB_BF16_LINE;
+    struct db_bf16_from from = {x, NULL, p->channels};
     int64_t i;
 
     if (p->spread == 1) {
-        work->isa->rows(&from, p->width, count, to, 0, p->parts, p->apart);
+        work->isa->rows(&from, p->width, p->channels, to, plane, p->parts,
+                        p->apart);
         return;
     }
     for (i = 0; i < p->width; i++, from.f32 += p->channels) {
-        work->isa->rows(&from, 1, count, to, 0, p->parts, p->apart);
-        to += DB_BF16_LINE;
-        if (i + 1 < p->width)
-            clear(p, to, p->spread - 1);
-        to += (p->spread - 1) * DB_BF16_LINE;
+        work->isa->rows(&from, 1, p->channels, to, plane, p->parts, p->apart);
+        to += p->spread * DB_BF16_LINE;
+    }
+}
+
+/* The positions of a row that are no pixels, in all planes. */
+static void clear_row(const struct db_bf16_picture *p, int64_t lines,
+                      bool is_pixels, uint8_t *to)
+{
+    const int64_t after = p->left + (p->width - 1) * p->spread + 1;
+    int64_t plane, i;
+
+    for (plane = 0; plane < p->planes; plane++) {
+        if (!is_pixels) {
+            clear(p, to, lines);
+        } else {
+            clear(p, to, p->left);
+            for (i = p->left; p->spread > 1 && i + 1 < after; i += p->spread)
+                clear(p, to + (i + 1) * DB_BF16_LINE, p->spread - 1);
+            clear(p, to + after * DB_BF16_LINE, p->columns - after);
+        }
+        to += p->positions * DB_BF16_LINE;
     }
 }
 
@@ -53,25 +69,16 @@ static void lay_row(void *argument, int64_t index, int worker)
                            (row - p->top) % p->spread == 0;
     const int64_t lines =
         row == p->rows ? p->positions - p->rows * p->columns : p->columns;
-    const int64_t after = p->left + (p->width - 1) * p->spread + 1;
-    int64_t plane;
+    uint8_t *to =
+        p->at +
+        (image * p->planes * p->positions + row * p->columns) * DB_BF16_LINE;
 
     (void)worker;
-    for (plane = 0; plane < p->planes; plane++) {
-        uint8_t *to = p->at + ((image * p->planes + plane) * p->positions +
-                               row * p->columns) *
-                                  DB_BF16_LINE;
-
-        if (!is_pixels) {
-            clear(p, to, lines);
-            continue;
-        }
-        clear(p, to, p->left);
+    clear_row(p, lines, is_pixels, to);
+    if (is_pixels)
         lay_pixels(work,
                    work->x + (image * p->height + y) * p->width * p->channels,
-                   plane, to + p->left * DB_BF16_LINE);
-        clear(p, to + after * DB_BF16_LINE, p->columns - after);
-    }
+                   to + p->left * DB_BF16_LINE);
 }
 
 int db_bf16_picture_new(const dreambooth_kernel_host *host,

@@ -13,9 +13,10 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
-#define BLOCK_STRIPS 32 /* of A */
+#define BLOCK_STRIPS 32 /* of A, and of one that lies in place */
+#define BLOCK_STRIPS_THERE 64
 #define BLOCK_TILES 640 /* 640 KB of the second-level cache */
-#define PANEL_TILES 32  /* 32 KB of the first-level cache */
+#define PANEL_TILES 96  /* 96 KB, of which a block reads 4 at a time */
 #define LEAST_TASKS 16
 #define PACK_AHEAD 3  /* blocks of A from which B is packed before */
 #define PACK_STEPS 64 /* of a task that packs */
@@ -218,13 +219,22 @@ static void multiply_block(void *argument, int64_t index, int worker)
     p->isa->end();
 }
 
+/* Steps at once: MOST or less, the whole of some runs or a part of one. */
+static int64_t few_of(int64_t run, int64_t most)
+{
+    if (run <= most)
+        return most / run * run;
+    return db_blas_pieces(run, db_blas_pieces(run, most));
+}
+
 static void divide(struct work *work)
 {
     const struct db_bf16_product *p = work->p;
     const int64_t fit = BLOCK_TILES / work->a.parts;
     int64_t parts;
 
-    work->blocks = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    work->blocks = db_blas_pieces(
+        p->a.strips, p->a.pack == NULL ? BLOCK_STRIPS_THERE : BLOCK_STRIPS);
     work->block = db_blas_pieces(p->a.strips, work->blocks);
     work->block += work->block % 2;
     work->blocks = db_blas_pieces(p->a.strips, work->block);
@@ -236,8 +246,7 @@ static void divide(struct work *work)
         work->part = db_blas_pieces(work->part, work->few) * work->few;
         work->part = db_blas_smaller(work->part, p->steps);
     }
-    work->few =
-        db_blas_pieces(work->part, db_blas_pieces(work->part, work->few));
+    work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
     work->panels = db_blas_pieces(p->b.strips, 2);
     work->groups = db_blas_smaller(work->panels,
                                    db_blas_pieces(LEAST_TASKS, work->blocks));
