@@ -40,9 +40,14 @@ static struct db_var *body(struct db_tape *tape, const void *context,
 {
     const struct db_resnet *resnet = context;
     struct db_var *x = inputs[0];
-    struct db_var *h;
+    struct db_var *shortcut, *h;
 
-    h = norm_silu_conv(tape, &resnet->norm1, &resnet->conv1, db_hold(x));
+    /* First, so that x dies early. */
+    if (resnet->has_shortcut)
+        shortcut = db_conv_forward(tape, &resnet->conv_shortcut, db_hold(x));
+    else
+        shortcut = db_hold(x);
+    h = norm_silu_conv(tape, &resnet->norm1, &resnet->conv1, x);
     if (resnet->has_time) {
         struct db_var *shift =
             db_linear_forward_known(tape, &resnet->time_emb_proj, inputs[1]);
@@ -50,9 +55,7 @@ static struct db_var *body(struct db_tape *tape, const void *context,
         h = db_add_rows(tape, h, db_known_row(tape, shift));
     }
     h = norm_silu_conv(tape, &resnet->norm2, &resnet->conv2, h);
-    if (resnet->has_shortcut)
-        x = db_conv_forward(tape, &resnet->conv_shortcut, x);
-    return db_add(tape, h, x);
+    return db_add(tape, h, shortcut);
 }
 
 struct db_var *db_resnet_forward(struct db_tape *tape,

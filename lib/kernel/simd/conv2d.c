@@ -301,6 +301,54 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
     return is_usual ? db_simd_tiles_of(host, work, parts) : NULL;
 }
 
+/* Rows [first, first + count) of y of image B, and the rows of x that they
+ * see. */
+static dreambooth_conv2d band_of(const dreambooth_conv2d *a, int64_t b,
+                                 int64_t first, int64_t count)
+{
+    const int64_t begin = first * a->stride - a->pad_top;
+    const int64_t end = begin + (count - 1) * a->stride + a->kernel_height;
+    const int64_t top = db_blas_larger(begin, 0);
+    const int64_t row = a->in_width * a->in_channels;
+    dreambooth_conv2d band = *a;
+
+    band.batch = 1;
+    band.pad_top = top - begin;
+    band.pad_bottom = db_blas_larger(end - a->in_height, 0);
+    band.in_height = end - band.pad_bottom - top;
+    band.out_height = count;
+    band.x += (b * a->in_height + top) * row;
+    band.y += (b * a->out_height + first) * a->out_width * a->out_channels;
+    return band;
+}
+
+/* Of an image that is laid out for tiles at a time: at full size a second one
+ * of those would be most of what a VAE needs. */
+#define BAND_BYTES ((int64_t)32 << 20)
+
+static int forward_in_bands(const dreambooth_kernel_host *host,
+                            const struct db_bf16_isa *tiles, int parts,
+                            const dreambooth_conv2d *a)
+{
+    const int64_t bytes = a->stride * a->in_width * parts * DB_BF16_LINE *
+                          db_blas_pieces(a->in_channels, DB_BF16_STEP);
+    const int64_t rows = db_blas_larger(BAND_BYTES / bytes, 1);
+    int status = DREAMBOOTH_OK;
+    int64_t b, first;
+
+    if (a->batch * a->out_height <= 2 * rows)
+        return db_bf16_conv2d_forward(host, tiles, parts, a);
+    for (b = 0; b < a->batch; b++)
+        for (first = 0; first < a->out_height && status == DREAMBOOTH_OK;
+             first += rows) {
+            const dreambooth_conv2d band = band_of(
+                a, b, first, db_blas_smaller(rows, a->out_height - first));
+
+            status = db_bf16_conv2d_forward(host, tiles, parts, &band);
+        }
+    return status;
+}
+
 int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
                            const dreambooth_conv2d *a)
 {
@@ -308,7 +356,7 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
     const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
 
     if (tiles != NULL)
-        return db_bf16_conv2d_forward(host, tiles, parts, a);
+        return forward_in_bands(host, tiles, parts, a);
     return db_expand_conv2d(host, a, forward);
 }
 
