@@ -33,8 +33,8 @@ static int weight_backward(struct db_tape *tape, struct db_param *weight,
                          .k = db_shape_rows(&dy->shape),
                          .transpose_a = 1,
                          .alpha = 1.0f,
-                         .beta = 1.0f,
                          .a = db_tensor_f32(dy)};
+    bool fresh;
 
     if (!db_param_wanted(weight))
         return DREAMBOOTH_OK;
@@ -42,7 +42,8 @@ static int weight_backward(struct db_tape *tape, struct db_param *weight,
     a.b = db_tensor_f32(x);
     a.lda = a.m;
     a.ldb = a.ldc = a.n;
-    a.c = db_param_gradient(tape, weight);
+    a.c = db_param_fresh_gradient(tape, weight, &fresh);
+    a.beta = fresh ? 0.0f : 1.0f;
     return a.c == NULL ? tape->status : db_run(tape->device, gemm, &a);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What operations do with parameters: have them there, and find the place of
  * their gradients. */
+#include <string.h>
+
 #include "grad/tape_int.h"
 
 int db_param_need(struct db_param *param, struct db_pool *pool)
@@ -38,18 +40,29 @@ bool db_param_wanted(const struct db_param *param)
     return param != NULL && param->trainable;
 }
 
-float *db_param_gradient(struct db_tape *tape, struct db_param *param)
+float *db_param_fresh_gradient(struct db_tape *tape, struct db_param *param,
+                               bool *fresh)
 {
     struct db_tensor **sum =
         param->gradients == DB_F32 ? &param->gradient : &param->sum;
     int status = DREAMBOOTH_OK;
 
-    if (*sum == NULL)
-        status =
-            db_tensor_new_zero(tape->env, DB_F32, &param->data->shape, sum);
+    *fresh = *sum == NULL;
+    if (*fresh)
+        status = db_tensor_new(tape->env, DB_F32, &param->data->shape, sum);
     param->touched = true;
     db_tape_fail(tape, status);
     return status == DREAMBOOTH_OK ? db_tensor_f32(*sum) : NULL;
+}
+
+float *db_param_gradient(struct db_tape *tape, struct db_param *param)
+{
+    bool fresh;
+    float *sum = db_param_fresh_gradient(tape, param, &fresh);
+
+    if (sum != NULL && fresh)
+        memset(sum, 0, (size_t)db_tensor_count(param->data) * sizeof(*sum));
+    return sum;
 }
 
 /* Adds what an operation made to the gradient in bfloat16. */

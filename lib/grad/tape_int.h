@@ -93,6 +93,10 @@ const uint16_t *db_param_bf16(const struct db_param *param);
 /* Where to add to the gradient of PARAM, made of zeros on first use; NULL on
  * failure. */
 float *db_param_gradient(struct db_tape *tape, struct db_param *param);
+/* The same for an operation that overwrites it where *FRESH is set: then it is
+ * not made of zeros, but of anything. */
+float *db_param_fresh_gradient(struct db_tape *tape, struct db_param *param,
+                               bool *fresh);
 /* How an operation that may have added to it ends: rounds the gradient, if it
  * is kept so, and sums its squares. */
 int db_param_finish(struct db_tape *tape, struct db_param *param);
