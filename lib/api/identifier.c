@@ -17,7 +17,7 @@ struct dreambooth_identifier {
     dreambooth_tokenizer *from_tokenizer; /* one of the two is kept alive */
     dreambooth_model *from_model;
     const struct db_tokenizer *tokenizer;
-    const struct db_tensor *embeddings; /* [vocabulary, dimension] or NULL */
+    struct db_tensor *embeddings; /* [vocabulary, dimension] or NULL */
     struct identifier_settings settings;
     struct db_identifier *picked;
     size_t picked_count;
@@ -102,7 +102,7 @@ const struct db_option_table db_identifier_option_table = {
 
 static int identifier_new(dreambooth_identifier **out, struct db_env *env,
                           const struct db_tokenizer *tokenizer,
-                          const struct db_tensor *embeddings)
+                          struct db_tensor *embeddings)
 {
     dreambooth_identifier *handle = db_alloc_zero(env, sizeof(*handle));
     int status;
@@ -111,13 +111,14 @@ static int identifier_new(dreambooth_identifier **out, struct db_env *env,
         return env->error_status;
     handle->env = env;
     handle->tokenizer = tokenizer;
-    handle->embeddings = embeddings;
     status =
         db_options_init(env, &db_identifier_option_table, &handle->settings);
     if (status != DREAMBOOTH_OK) {
         db_free(env, handle);
         return status;
     }
+    if (embeddings != NULL)
+        handle->embeddings = db_tensor_hold(embeddings);
     *out = handle;
     return DREAMBOOTH_OK;
 }
@@ -139,11 +140,15 @@ int dreambooth_identifier_new_for_model(dreambooth_identifier **out,
                                         dreambooth_model *model)
 {
     int status = db_model_check_whole(model);
+    struct db_param *table;
 
+    if (status != DREAMBOOTH_OK)
+        return status;
+    table = model->pipeline->text_encoder->token_embedding;
+    status = db_param_need(table, model->device.pool);
     if (status == DREAMBOOTH_OK)
-        status = identifier_new(
-            out, &model->context->env, model->pipeline->tokenizer,
-            model->pipeline->text_encoder->token_embedding->data);
+        status = identifier_new(out, &model->context->env,
+                                model->pipeline->tokenizer, table->data);
     if (status == DREAMBOOTH_OK)
         (*out)->from_model = db_model_hold(model);
     return status;
@@ -158,6 +163,7 @@ void dreambooth_identifier_free(dreambooth_identifier *identifier)
     copy = *identifier;
     db_identifiers_free(copy.env, copy.picked, copy.picked_count);
     db_identifier_report_release(copy.env, &copy.report);
+    db_tensor_release(copy.embeddings);
     db_options_release(copy.env, &db_identifier_option_table, &copy.settings);
     db_free(copy.env, copy.text);
     db_free(copy.env, identifier);

@@ -28,16 +28,18 @@ static bool needs_identifier(const struct db_trainer_settings *settings)
 static int pick_identifier(dreambooth_trainer *trainer)
 {
     const struct db_pipeline *pipeline = trainer->model->pipeline;
-    const struct db_tensor *table =
-        pipeline->text_encoder->token_embedding->data;
+    struct db_param *table = pipeline->text_encoder->token_embedding;
     struct db_identifier_options options;
     struct db_identifier *picked;
     int status;
 
     db_identifier_defaults(&options);
     options.seed = (uint64_t)trainer->settings.seed;
-    if (table != NULL) {
-        options.embeddings = db_tensor_f32(table);
+    if (!trainer->model->described) {
+        status = db_param_need(table, NULL);
+        if (status != DREAMBOOTH_OK)
+            return status;
+        options.embeddings = db_tensor_f32(table->data);
         options.draws = IDENTIFIER_DRAWS;
         options.dimension = (size_t)table->shape.size[1];
     }

@@ -53,6 +53,8 @@ struct db_var *db_embedding(struct db_tape *tape, struct db_param *table,
     dreambooth_embedding a = {.rows = batch * length, .ids = ids};
 
     if (tape->status == DREAMBOOTH_OK)
+        db_op_needs(tape, table, NULL, 0);
+    if (tape->status == DREAMBOOTH_OK)
         db_tape_fail(tape, check_ids(tape, table, ids, a.rows));
     if (tape->status != DREAMBOOTH_OK)
         return NULL;

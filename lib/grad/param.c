@@ -35,6 +35,11 @@ const uint16_t *db_param_bf16(const struct db_param *param)
     return param->data->dtype == DB_BF16 ? param->data->data : NULL;
 }
 
+bool db_param_is_weight(const struct db_param *param)
+{
+    return param->layout == DB_LAYOUT_MATRIX || param->layout == DB_LAYOUT_CONV;
+}
+
 bool db_param_wanted(const struct db_param *param)
 {
     return param != NULL && param->trainable;

@@ -41,9 +41,15 @@ struct db_var {
 /*
  * What a trainable array is to its layer. Convolution weights are kept as [out,
  * height, width, in]; the files have [out, in, height, width]. Only the weights
- * of products, MATRIX and CONV, may be BF16, and be read when they are needed.
+ * of products, MATRIX and CONV, may be BF16. These and a TABLE, [entries,
+ * channels], may be read when they are needed.
  */
-enum db_layout { DB_LAYOUT_PLAIN, DB_LAYOUT_MATRIX, DB_LAYOUT_CONV };
+enum db_layout {
+    DB_LAYOUT_PLAIN,
+    DB_LAYOUT_TABLE,
+    DB_LAYOUT_MATRIX,
+    DB_LAYOUT_CONV
+};
 
 struct db_param;
 
@@ -71,8 +77,10 @@ struct db_param {
 };
 
 void db_param_free_gradient(struct db_param *param);
+/* Is it the weight of products? */
+bool db_param_is_weight(const struct db_param *param);
 
-/* Makes sure that PARAM has data. Operations do so for their MATRIX and CONV.
+/* Makes sure that PARAM has data. Operations do so for what is not PLAIN.
  * POOL may be NULL. */
 int db_param_need(struct db_param *param, struct db_pool *pool);
 

@@ -150,7 +150,7 @@ static void build(struct db_text_encoder *encoder, const char *prefix)
 
     encoder->token_embedding =
         db_params_add(params, module, "token_embedding.weight", &tokens,
-                      DB_LAYOUT_PLAIN, init);
+                      DB_LAYOUT_TABLE, init);
     encoder->position_embedding =
         db_params_add(params, module, "position_embedding.weight", &positions,
                       DB_LAYOUT_PLAIN, init);

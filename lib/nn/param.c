@@ -224,7 +224,7 @@ void db_params_set_weights(struct db_params *params, enum db_dtype dtype)
     size_t i;
 
     for (i = 0; i < params->count; i++)
-        if (params->items[i]->layout != DB_LAYOUT_PLAIN)
+        if (db_param_is_weight(params->items[i]))
             params->items[i]->dtype = dtype;
 }
 

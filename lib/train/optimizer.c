@@ -20,8 +20,7 @@ static int make_moments(struct db_optimizer *optimizer, struct db_trained *item)
 {
     const struct db_shape *shape = &item->param->data->shape;
     /* Little is to be saved on what is no weight of products. */
-    bool codes =
-        optimizer->eight_bits && item->param->layout != DB_LAYOUT_PLAIN;
+    bool codes = optimizer->eight_bits && db_param_is_weight(item->param);
     enum db_dtype dtype = codes ? DB_U8 : DB_F32;
     struct db_env *env = optimizer->env;
     struct db_shape blocks =
@@ -50,8 +49,7 @@ static int add_part(struct db_optimizer *optimizer,
         item->part = part;
         item->param = params->items[i];
         item->param->gradients = DB_F32;
-        if (optimizer->narrow_gradients &&
-            item->param->layout != DB_LAYOUT_PLAIN)
+        if (optimizer->narrow_gradients && db_param_is_weight(item->param))
             item->param->gradients = DB_BF16;
         if (status == DREAMBOOTH_OK)
             status = make_moments(optimizer, item);

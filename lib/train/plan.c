@@ -41,7 +41,7 @@ static struct part_bytes measure_part(
     for (i = 0; i < params->count; i++) {
         const struct db_param *param = params->items[i];
         uint64_t count = (uint64_t)db_shape_count(&param->shape);
-        bool plain = param->layout == DB_LAYOUT_PLAIN;
+        bool plain = !db_param_is_weight(param);
 
         bytes.data += count * db_dtype_size(param->dtype);
         bytes.gradients +=
@@ -130,10 +130,15 @@ static void choose_kept(const struct db_pipeline *pipeline,
                         uint64_t limit, uint64_t rest,
                         struct db_train_plan *plan)
 {
-    uint64_t usual = rest + plan->gradients + plan->gradients / 32 + rest / 32;
+    uint64_t usual = rest + plan->gradients + plan->gradients / 64 + rest / 64;
     /* Estimates may be a little low. */
     uint64_t budget = limit != 0 ? limit - limit / 32 : usual;
+    struct db_segments none = {{0}};
+    uint64_t least =
+        rest + db_activations_peak(pipeline, settings, &none, plan->gradients);
 
+    if (limit == 0 && budget < least)
+        budget = least; /* what does not raise the peak costs nothing */
     memset(&plan->kept, 0xff, sizeof(plan->kept));
     plan->recompute = settings->recompute == DB_RECOMPUTE_ON;
     if (settings->recompute == DB_RECOMPUTE_AUTO)

@@ -31,7 +31,7 @@ struct db_train_plan {
 /*
  * The plan for SETTINGS; db_pipeline_describe() is enough of a pipeline. With
  * recompute "auto" as many segments are kept as LIMIT leaves room for, or,
- * without a limit (0), as cost a thirty-second of all the rest.
+ * without a limit (0), as cost a sixty-fourth of all the rest.
  */
 int db_train_plan_make(struct db_env *env, const struct db_pipeline *pipeline,
                        const struct db_trainer_settings *settings,

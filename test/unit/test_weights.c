@@ -142,7 +142,7 @@ static void check_rounded(struct db_params *halves, struct db_params *floats)
     for (i = 0; i < halves->count; i++) {
         const struct db_tensor *half = halves->items[i]->data;
         const struct db_tensor *whole = floats->items[i]->data;
-        bool rounded = halves->items[i]->layout != DB_LAYOUT_PLAIN;
+        bool rounded = db_param_is_weight(halves->items[i]);
 
         ck_assert_int_eq(half->dtype, rounded ? DB_BF16 : DB_F32);
         for (k = 0; k < db_tensor_count(half); k++)
