@@ -46,7 +46,7 @@ static uint64_t pixels(const struct walk *walk)
     return walk->rows * walk->height * walk->width;
 }
 
-/* Norm, SiLU and convolution each keep their input, twice over. */
+/* Norms and convolutions each keep their input, twice over. */
 static struct segment *add_resnet(struct walk *walk, uint64_t inputs,
                                   uint64_t outputs)
 {
@@ -55,7 +55,7 @@ static struct segment *add_resnet(struct walk *walk, uint64_t inputs,
 
     segment->number = walk->numbers++;
     segment->input = pixels(walk) * inputs;
-    segment->inner = pixels(walk) * (2 * inputs + 3 * outputs);
+    segment->inner = pixels(walk) * (inputs + 2 * outputs);
     segment->temporary = pixels(walk) * 2 * (inputs + outputs);
     segment->gradients = 9 * outputs * (inputs + outputs) +
                          (inputs != outputs ? inputs * outputs : 0) +
