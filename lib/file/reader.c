@@ -104,7 +104,8 @@ int db_file_load(struct db_env *env, const char *path, char **bytes,
 
     if (status != DREAMBOOTH_OK)
         return status;
-    data = reader.size > SIZE_MAX / 2 ? NULL : db_alloc(env, reader.size);
+    data =
+        reader.size > SIZE_MAX / 2 ? NULL : db_alloc(env, (size_t)reader.size);
     if (data == NULL) {
         status =
             reader.size > SIZE_MAX / 2

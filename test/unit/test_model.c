@@ -643,14 +643,18 @@ static double unet_loss(const struct db_unet *unet, const struct batch *batch)
     return loss;
 }
 
+static const struct db_segments no_segment = {{0}};
+
+/* KEPT: the segments that are not run again; NULL: all. */
 static void unet_backward(struct db_unet *unet, const struct batch *batch,
-                          bool recompute)
+                          const struct db_segments *kept)
 {
     struct db_tape tape;
     double loss;
 
     db_tape_init(&tape, &device, true);
-    tape.recompute = recompute;
+    tape.recompute = kept != NULL;
+    tape.kept = kept;
     db_params_free_gradients(&unet->params);
     db_tape_backward(&tape, run_unet(&tape, unet, batch, &loss), NULL);
     ck_assert_msg(tape.status == DREAMBOOTH_OK, "%s", env.error_text);
@@ -680,7 +684,7 @@ START_TEST(gradients_agree_with_differences)
     size_t i;
 
     db_params_set_trainable(&unet->params, true);
-    unet_backward(unet, &batch, false);
+    unet_backward(unet, &batch, NULL);
     for (i = 0; i < unet->params.count; i++) {
         struct db_param *param = unet->params.items[i];
         int64_t at = db_tensor_count(param->data) / 2;
@@ -709,7 +713,7 @@ START_TEST(frozen_parameters_get_no_gradient)
     size_t i;
 
     one->trainable = true;
-    unet_backward(unet, &batch, true);
+    unet_backward(unet, &batch, &no_segment);
     for (i = 0; i < unet->params.count; i++)
         ck_assert((unet->params.items[i]->gradient != NULL) ==
                   (unet->params.items[i] == one));
@@ -718,23 +722,33 @@ START_TEST(frozen_parameters_get_no_gradient)
 }
 END_TEST
 
+static void same_gradients(const struct db_params *x, const struct db_params *y)
+{
+    size_t i;
+
+    for (i = 0; i < x->count; i++) {
+        const struct db_param *a = x->items[i], *b = y->items[i];
+        size_t size = (size_t)db_tensor_count(a->data) * sizeof(float);
+
+        ck_assert_msg(memcmp(a->gradient->data, b->gradient->data, size) == 0,
+                      "the gradient of %s differs", a->name);
+    }
+}
+
 START_TEST(recomputing_changes_no_bit)
 {
+    static const struct db_segments some = {{0xa5}};
+    const struct db_segments *const runs[] = {&no_segment, &some};
     struct db_pipeline *kept = init(), *again = init();
     struct batch batch = batch_new();
     size_t i;
 
     db_params_set_trainable(&kept->unet->params, true);
     db_params_set_trainable(&again->unet->params, true);
-    unet_backward(kept->unet, &batch, false);
-    unet_backward(again->unet, &batch, true);
-    for (i = 0; i < kept->unet->params.count; i++) {
-        const struct db_param *a = kept->unet->params.items[i];
-        const struct db_param *b = again->unet->params.items[i];
-        size_t size = (size_t)db_tensor_count(a->data) * sizeof(float);
-
-        ck_assert_msg(memcmp(a->gradient->data, b->gradient->data, size) == 0,
-                      "the gradient of %s differs", a->name);
+    unet_backward(kept->unet, &batch, NULL);
+    for (i = 0; i < DB_COUNT(runs); i++) {
+        unet_backward(again->unet, &batch, runs[i]);
+        same_gradients(&kept->unet->params, &again->unet->params);
     }
     batch_free(&batch);
     db_pipeline_free(kept);

@@ -240,7 +240,51 @@ START_TEST(other_kinds_do_not_resume)
 }
 END_TEST
 
-/* Every combination runs, and takes the less memory the narrower it is. */
+static struct db_train_plan plan_of(enum db_dtype weights, uint64_t limit)
+{
+    struct db_pipeline *pipeline = open_as(weights);
+    struct db_train_plan plan;
+
+    ck_assert_int_eq(
+        db_train_plan_make(&env, pipeline, &settings, limit, &plan),
+        DREAMBOOTH_OK);
+    db_pipeline_free(pipeline);
+    return plan;
+}
+
+/* What is there for the backward pass is kept, and the rest run again; a limit
+ * that is too low says what would help. */
+START_TEST(plans_use_what_there_is)
+{
+    struct db_train_plan all, none, some, narrow;
+
+    set("size", "64");
+    set("recompute", "off");
+    all = plan_of(DB_F32, 0);
+    set("recompute", "on");
+    none = plan_of(DB_F32, 0);
+    ck_assert_uint_lt(none.memory, all.memory);
+    set("recompute", "auto");
+    some = plan_of(DB_F32, (none.memory + all.memory) / 2);
+    ck_assert(some.recompute && some.kept.bits[0] != 0);
+    ck_assert_uint_le(some.memory, (none.memory + all.memory) / 2);
+    ck_assert_uint_gt(some.memory, none.memory);
+    ck_assert(!plan_of(DB_F32, 2 * all.memory).recompute);
+    env.limit_bytes = none.memory - 1;
+    ck_assert_int_eq(db_train_plan_check(&env, &none, &settings),
+                     DREAMBOOTH_ELIMIT);
+    ck_assert_ptr_nonnull(strstr(env.error_text, "optimizer to adamw-8bit"));
+    ck_assert_ptr_nonnull(strstr(env.error_text, "weights to bfloat16"));
+    env.limit_bytes = 0;
+    use_little_memory();
+    narrow = plan_of(DB_BF16, 0);
+    ck_assert_uint_lt(narrow.parameters, none.parameters * 6 / 10);
+    ck_assert_uint_lt(narrow.gradients, none.gradients * 6 / 10);
+    ck_assert_uint_lt(narrow.moments, none.moments / 3);
+}
+END_TEST
+
+/* Every combination runs. */
 START_TEST(all_combinations_run)
 {
     static const char *const optimizers[] = {"adamw", "adamw-8bit"};
@@ -321,6 +365,7 @@ int main(void)
     tcase_add_test(test_case, threads_change_nothing);
     tcase_add_test(test_case, resuming_gives_the_same_bits);
     tcase_add_test(test_case, other_kinds_do_not_resume);
+    tcase_add_test(test_case, plans_use_what_there_is);
     tcase_add_test(test_case, all_combinations_run);
     tcase_add_test(test_case, small_steps_are_not_lost);
     suite_add_tcase(suite, test_case);
