@@ -246,7 +246,7 @@ static void *counting_resize(void *user, void *pointer, size_t old_size,
     return realloc(pointer, size);
 }
 
-#define LARGE ((size_t)20 << 20)
+#define LARGE ((size_t)40 << 20)
 
 /* Frees blocks of 1, 2, .. COUNT times LARGE, so that they are kept. */
 static void keep_blocks(struct db_env *env, int count)
@@ -304,7 +304,7 @@ START_TEST(kept_blocks_make_room)
     ck_assert_int_eq(db_pool_new(&env, 1, &pool), DREAMBOOTH_OK);
     keep_blocks(&env, 3);
     block = db_alloc(&env, 4 * LARGE);
-    ck_assert_int_lt(bytes[0], 4 * LARGE + ((size_t)64 << 20) + 10000);
+    ck_assert_int_lt(bytes[0], 4 * LARGE + ((size_t)128 << 20) + 10000);
     db_free(&env, block);
     env.limit_bytes = 5 * LARGE + 10000;
     block = db_alloc(&env, 5 * LARGE);
