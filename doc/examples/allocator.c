@@ -40,6 +40,22 @@ static void *resize(void *user, void *pointer, size_t old_size,
     return pointer;
 }
 
+/* One step, which needs all weights. */
+static int draw_roughly(dreambooth_model *model)
+{
+    dreambooth_sampler *sampler = NULL;
+    int status = dreambooth_sampler_new(&sampler, model);
+
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_sampler_set(sampler, "prompt", "a photo");
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_sampler_set_integer(sampler, "steps", 1);
+    if (status == DREAMBOOTH_OK)
+        status = dreambooth_sampler_run(sampler);
+    dreambooth_sampler_free(sampler);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct budget budget = {0, 0, 0};
@@ -57,7 +73,9 @@ int main(int argc, char **argv)
     if (status == DREAMBOOTH_OK)
         status = dreambooth_model_open(&model, context, argv[1]);
     if (status == DREAMBOOTH_OK)
-        printf("%s takes %zu bytes, at most %zu while it was opened\n",
+        status = draw_roughly(model);
+    if (status == DREAMBOOTH_OK)
+        printf("%s takes %zu bytes, at most %zu while it drew\n",
                argv[1], budget.used, budget.most);
     else
         fprintf(

@@ -712,9 +712,9 @@ START_TEST(test_blows_up)
 
     api_write_photos(2);
     api_ok(run_resumed(api_context, "whole"));
-    api_ok(dreambooth_context_get_backend(api_context, "blas", &sound,
+    api_ok(dreambooth_context_get_backend(api_context, "simd", &sound,
                                           sizeof(sound)));
-    api_ok(dreambooth_context_add_backend(api_context, &table, "blas"));
+    api_ok(dreambooth_context_add_backend(api_context, &table, "simd"));
     api_ok(dreambooth_context_set(api_context, "backend", "broken"));
     model = api_model(api_context);
     trainer = api_trainer(model, with_class);

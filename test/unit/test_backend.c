@@ -91,6 +91,7 @@ START_TEST(test_counting)
     const char *name = NULL;
 
     api_write_photos(2);
+    api_ok(dreambooth_context_set(api_context, "backend", "blas"));
     train_and_draw("blas");
     api_ok(dreambooth_context_get_backend(api_context, "blas", &blas,
                                           sizeof(blas)));

@@ -203,7 +203,7 @@ def test_ctrl_c_at_any_time(folder):
 
 def test_cancelling_from_a_thread(model):
     sampler = model.sampler(steps=900, size=64)
-    timer = later(0.1, model.context.cancel)
+    timer = later(0.5, model.context.cancel)
     with pytest.raises(dreambooth.CancelledError) as caught:
         sampler.run()
     timer.join()

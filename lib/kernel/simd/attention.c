@@ -148,7 +148,7 @@ static int forward(const dreambooth_kernel_host *host,
     struct work work = {
         .a = a, .isa = db_simd_isa_of(host), .row = a->heads * a->head_size};
 
-    if (a->head_size > MOST_HEAD)
+    if (a->head_size > MOST_HEAD || db_simd_is_blas(host))
         return db_blas_attention_forward(host, a);
     work.blocks = db_blas_pieces(a->query_length, PANELS * work.isa->columns);
     work.scratch_step = (KEYS + PANELS * 2 * a->head_size) * work.isa->columns;

@@ -357,7 +357,8 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return forward_in_bands(host, tiles, parts, a);
-    return db_expand_conv2d(host, a, forward);
+    return db_expand_conv2d(
+        host, a, db_simd_is_blas(host) ? db_blas_conv2d_forward : forward);
 }
 
 int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
@@ -368,7 +369,9 @@ int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_conv2d_backward_data(host, tiles, parts, a);
-    return db_expand_conv2d(host, a, backward_data);
+    return db_expand_conv2d(host, a,
+                            db_simd_is_blas(host) ? db_blas_conv2d_backward_data
+                                                  : backward_data);
 }
 
 int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
@@ -379,5 +382,6 @@ int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_conv2d_backward_weight(host, tiles, parts, a);
-    return backward_weight(host, a);
+    return db_simd_is_blas(host) ? db_blas_conv2d_backward_weight(host, a)
+                                 : backward_weight(host, a);
 }

@@ -125,7 +125,7 @@ static int multiply_floats(const dreambooth_kernel_host *host,
     int status = DREAMBOOTH_OK;
     int64_t i;
 
-    if (is_small(a))
+    if (is_small(a) || db_simd_is_blas(host))
         return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
         status = multiply_one(host, a, i);

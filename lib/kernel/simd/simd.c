@@ -60,6 +60,11 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
     return isas[i].isa;
 }
 
+bool db_simd_is_blas(const dreambooth_kernel_host *host)
+{
+    return host->user == NULL && db_simd_isa_of(host) == &db_simd_plain;
+}
+
 /* The multiplications of a product that is worth being less exact for. */
 #define LARGE_WORK 1e8
 

@@ -76,6 +76,10 @@ bool db_simd_is_there(const struct db_simd_isa *isa);
 /* The isa that the slots of HOST's backend run on. */
 const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
 
+/* Whether the processor has no isa that is worth more than its BLAS, and none
+ * was named. */
+bool db_simd_is_blas(const dreambooth_kernel_host *host);
+
 /* The tiles of bfloat16 that products are to be made of instead, and in how
  * many PARTS; NULL where floats are faster, asked for, or named with the
  * backend. */
