@@ -75,8 +75,8 @@ int main(int argc, char **argv)
     if (status == DREAMBOOTH_OK)
         status = draw_roughly(model);
     if (status == DREAMBOOTH_OK)
-        printf("%s takes %zu bytes, at most %zu while it drew\n",
-               argv[1], budget.used, budget.most);
+        printf("%s takes %zu bytes, at most %zu while it drew\n", argv[1],
+               budget.used, budget.most);
     else
         fprintf(
             stderr, "allocator: %s: %s\n", dreambooth_status_name(status),
