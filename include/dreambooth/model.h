@@ -13,9 +13,12 @@
 typedef struct dreambooth_model dreambooth_model;
 
 /*
- * Reads the pipeline in FOLDER with all its weights, as 32-bit floats.
- * ENOTFOUND, EIO; EFORMAT and EUNSUPPORTED name the file and what is wrong;
- * ELIMIT, ENOMEM.
+ * Opens the pipeline in FOLDER and checks all its files. Weights are read when
+ * they are first needed, as 32-bit floats or what the context's option
+ * "weights" says, from the files that are open now: these may be replaced by
+ * others, but a file that is written to or shortened meanwhile makes what needs
+ * it fail with EIO. ENOTFOUND, EIO; EFORMAT and EUNSUPPORTED name the file and
+ * what is wrong; ELIMIT, ENOMEM.
  */
 int dreambooth_model_open(dreambooth_model **out, dreambooth_context *context,
                           const char *folder);
