@@ -546,11 +546,16 @@ static void unnormalise_row(const float *x, const float *dy,
 
 static double squares(const float *x, int64_t count)
 {
-    struct sums sums[2] = {{{0}, {0}}, {{0}, {0}}};
+    struct sums even = {{0}, {0}}, odd = {{0}, {0}};
     int64_t i;
 
-    FOR_EACH(i, count) add_square(&sums[i / LANES % 2], LOAD(x));
-    return add_up((sums[0].low + sums[0].high) + (sums[1].low + sums[1].high));
+    for (i = 0; i + 2 * LANES <= count; i += 2 * LANES) {
+        add_square(&even, load(x + i, LANES));
+        add_square(&odd, load(x + i + LANES, LANES));
+    }
+    for (; i < count; i += LANES)
+        add_square(&even, LOAD(x));
+    return add_up((even.low + even.high) + (odd.low + odd.high));
 }
 
 /* a + b c with one rounding: the product of two floats is exact in double. */
