@@ -36,11 +36,11 @@
 /*
  * How the operands of products (gemm, conv2d_*, attention_*) may be rounded.
  * EXACT: not at all; plain sums of products of floats, in any order. FLOAT32:
- * any algorithm that comes about as near to the true result as these, such as
- * Winograd's, or operands split into three bfloat16. BFLOAT16: to bfloat16, to
- * nearest, ties to even. Sums have 32 bits or more in any case, and norms,
- * softmax and all that works elementwise computes in floats. More exact than
- * asked for is always right.
+ * any algorithm whose error, relative to the largest result, stays below 1e-5,
+ * such as Winograd's, or factors split into two bfloat16. BFLOAT16: to
+ * bfloat16, to nearest, ties to even. Sums have 32 bits or more in any case,
+ * and norms, softmax and all that works elementwise computes in floats. More
+ * exact than asked for is always right.
  */
 enum dreambooth_precision {
     DREAMBOOTH_EXACT = 0,   /* plain floats */
