@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* What may be kept beyond the peak of what was in use: with less, nothing is
  * left of it where the peak is. */
@@ -21,30 +22,42 @@
 #define LEAST_LARGE ((size_t)4 << 20)
 #define LARGE_PAGE ((size_t)2 << 20)
 
+/* Mapped, not from malloc(): its heap would be left with holes between blocks
+ * that lie so, and with more memory than they have. */
 static void *large_block(size_t size)
 {
-    void *block = NULL;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t kept = (size + page - 1) / page * page;
+    char *start = mmap(NULL, kept + LARGE_PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t head;
 
-    if (posix_memalign(&block, LARGE_PAGE, size) != 0)
+    if (start == MAP_FAILED)
         return NULL;
+    head = (LARGE_PAGE - (uintptr_t)start % LARGE_PAGE) % LARGE_PAGE;
+    if (head > 0)
+        munmap(start, head);
+    if (head < LARGE_PAGE)
+        munmap(start + head + kept, LARGE_PAGE - head);
 #ifdef MADV_HUGEPAGE
-    (void)madvise(block, size / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+    (void)madvise(start + head, size / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
 #endif
-    return block;
+    return start + head;
 }
 
+/* Blocks are not resized: one of the two sizes is 0. */
 void *db_standard_resize(void *user, void *pointer, size_t old_size,
                          size_t new_size)
 {
     (void)user;
-    (void)old_size;
-    if (pointer == NULL && new_size >= LEAST_LARGE)
-        return large_block(new_size);
-    if (new_size == 0) {
+    if (pointer == NULL)
+        return new_size >= LEAST_LARGE ? large_block(new_size)
+                                       : malloc(new_size);
+    if (old_size >= LEAST_LARGE)
+        munmap(pointer, old_size);
+    else
         free(pointer);
-        return NULL;
-    }
-    return realloc(pointer, new_size);
+    return NULL;
 }
 
 void db_env_init(struct db_env *env)

@@ -67,7 +67,7 @@ struct db_env {
     atomic_int cancelled;
 };
 
-/* realloc() and free() in that form. */
+/* malloc() and free(), and mmap() for large blocks, in that form. */
 void *db_standard_resize(void *user, void *pointer, size_t old_size,
                          size_t new_size);
 
