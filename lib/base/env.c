@@ -15,7 +15,7 @@
 
 /* What may be kept beyond the peak of what was in use: with less, nothing is
  * left of it where the peak is. */
-#define KEPT_ANYWAY ((uint64_t)128 << 20)
+#define KEPT_ANYWAY ((uint64_t)64 << 20)
 
 /* Blocks from 4 MB on lie on pages of 2 MB where the system has them: a walk
  * over memory then seldom waits for an address to be looked up. */

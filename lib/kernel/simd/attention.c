@@ -14,9 +14,10 @@
 #include "kernel/device.h"
 #include "kernel/simd/simd_int.h"
 
-#define KEYS 112      /* at a time: a panel's scores take 14 KB */
-#define PANELS 4      /* of queries that are one task */
-#define MOST_HEAD 192 /* beyond, the panels leave the cache */
+#define KEYS 112       /* at a time: a panel's scores take 14 KB */
+#define PANELS 4       /* of queries that are one task */
+#define LEAST_WORK 3e7 /* of tiles: multiplications of the scores */
+#define MOST_HEAD 192  /* beyond, the panels leave the cache */
 
 struct work {
     const dreambooth_attention *a;
@@ -170,7 +171,9 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
                         (double)a->head_size;
     const struct db_bf16_isa *tiles = db_simd_tiles_of(host, work, parts);
 
-    return tiles != NULL && db_bf16_heads_fit(a, *parts) ? tiles : NULL;
+    return work >= LEAST_WORK && tiles != NULL && db_bf16_heads_fit(a, *parts)
+               ? tiles
+               : NULL;
 }
 
 int db_simd_attention_forward(const dreambooth_kernel_host *host,
