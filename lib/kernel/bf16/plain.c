@@ -94,21 +94,31 @@ static void turn(uint8_t *tile)
     memcpy(tile, y, sizeof(y));
 }
 
+static float value_at(const uint8_t *line, int i)
+{
+    uint16_t half;
+
+    memcpy(&half, line + i * (int)sizeof(half), sizeof(half));
+    return widen(half);
+}
+
 /* c [16, 16] of a block += a tile of A times one of B. */
 static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
                            int64_t b_line, float *c)
 {
+    float right[DB_BF16_STEP][DB_BF16_SIDE];
     int r, n, i;
 
-    for (r = 0; r < DB_BF16_SIDE; r++)
+    for (i = 0; i < DB_BF16_STEP; i++)
         for (n = 0; n < DB_BF16_SIDE; n++)
-            for (i = 0; i < DB_BF16_STEP; i++) {
-                uint16_t x, y;
+            right[i][n] = value_at(b + i / 2 * b_line, 2 * n + i % 2);
+    for (r = 0; r < DB_BF16_SIDE; r++, c += DB_BF16_PANEL)
+        for (i = 0; i < DB_BF16_STEP; i++) {
+            const float left = value_at(a + r * a_line, i);
 
-                memcpy(&x, a + r * a_line + i * 2, sizeof(x));
-                memcpy(&y, b + i / 2 * b_line + (2 * n + i % 2) * 2, sizeof(y));
-                c[r * DB_BF16_PANEL + n] += widen(x) * widen(y);
-            }
+            for (n = 0; n < DB_BF16_SIDE; n++)
+                c[n] += left * right[i][n];
+        }
 }
 
 static void multiply_strips(const struct db_bf16_block *block, int i, int j)
