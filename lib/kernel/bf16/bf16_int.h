@@ -138,7 +138,7 @@ extern const struct db_bf16_isa db_bf16_amx;
 struct db_bf16_product;
 
 /* Tiles of a strip for STEPS steps from STEP on, one behind the other, each
- * followed by its low part where there is one. */
+ * with all its parts together. */
 typedef void db_bf16_pack(const struct db_bf16_product *product, int64_t strip,
                           int64_t step, int64_t steps, uint8_t *to);
 
