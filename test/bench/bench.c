@@ -9,9 +9,9 @@
  *     bench worker WORD...   see worker.h
  *
  * PART_OF_NAME picks rows; "kernels", "oneDNN", "steps", "profile" and "growth"
- * pick a section. Several have a + between them. Of several runs a column
- * called ms is the median, all others are of the best run, which other work on
- * the machine moves least.
+ * pick a section, and may stand before a row's name ("profile VAE"). Several
+ * have a + between them. Of several runs a column called ms is the median, all
+ * others are of the best run, which other work on the machine moves least.
  */
 #include "bench.h"
 
@@ -47,11 +47,13 @@ bool bench_wants(const struct bench_run *run, const char *section,
                  const char *name)
 {
     const char *part = run->options.only;
+    char text[256];
     size_t length;
 
+    snprintf(text, sizeof(text), "%s %s", section, name);
     for (;; part += length + 1) {
         length = strcspn(part, "+");
-        if (has(section, part, length) || has(name, part, length))
+        if (has(text, part, length))
             return true;
         if (part[length] == '\0')
             return false;

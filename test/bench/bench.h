@@ -33,6 +33,7 @@ struct bench_run {
 
 /* The peak that products of the run's precision have. */
 double bench_peak(const struct bench_run *run);
+/* Has SECTION, a space and NAME one of the parts that were asked for? */
 bool bench_wants(const struct bench_run *run, const char *section,
                  const char *name);
 
@@ -43,9 +44,6 @@ void bench_yardstick(const struct bench_run *run);
 void bench_steps(const struct bench_run *run);
 void bench_profile(const struct bench_run *run);
 void bench_growth(const struct bench_run *run);
-
-/* GiB of memory that nobody uses; a lot where the system does not tell. */
-double bench_free_memory(void);
 
 /* A device of its own for kernels, and buffers that belong to a row. */
 #define BENCH_BUFFERS 12

@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench.h"
-#include "step.h"
+#include "step_rows.h"
 
 #define SECTION "growth"
 #define MOST_VALUES 16
@@ -83,16 +82,12 @@ static int count_values(const struct growth *table, int threads,
 static struct bench_cost measure(const struct bench_run *run,
                                  const struct growth *table, int64_t value)
 {
-    struct bench_request request = *table->request;
+    struct bench_request request = bench_request_of(run, table->request);
     struct bench_cost cost = {.bytes = 0.0};
     struct bench_step step;
 
-    request.threads = run->options.threads;
-    request.backend = run->options.backend;
-    request.precision = run->options.precision;
     table->set(&request, value);
-    if (!bench_step_open(&step, &request))
-        bench_die("the library has no option \"precision\"");
+    bench_step_need(&step, &request);
     cost.time = bench_measure(bench_step_run, &step, effort);
     cost.flops = bench_count_flops(&step.count);
     bench_step_close(&step);

@@ -5,44 +5,10 @@
  */
 #include <stdlib.h>
 
-#include "bench.h"
-#include "step.h"
+#include "step_rows.h"
 
 #define SECTION "profile"
 #define LEAST_SHARE 0.005
-
-static const struct row {
-    const char *name;
-    struct bench_request request;
-    double memory; /* GiB that it needs */
-} rows[] = {
-    {"profile of the UNet at 512 x 512",
-     {.kind = "unet", .model = "sd15", .side = 512, .batch = 1},
-     5.0},
-    {"profile of the VAE, decoding to 512 x 512",
-     {.kind = "vae", .model = "sd15", .side = 512, .batch = 1},
-     3.0},
-    {"profile of the text encoder",
-     {.kind = "text", .model = "sd15", .side = 512, .batch = 1},
-     1.0},
-    {"profile of a DreamBooth step at 512 x 512",
-     {.kind = "train", .model = "sd15", .side = 512, .batch = 1, .prior = true},
-     17.0},
-    {"profile of the small model's training step, batch 8",
-     {.kind = "train",
-      .model = "small64",
-      .side = 64,
-      .batch = 8,
-      .text_encoder = true},
-     0.5},
-    {"profile of the small model's 20 guided steps",
-     {.kind = "sample",
-      .model = "small64",
-      .side = 64,
-      .batch = 1,
-      .steps = 20},
-     0.5},
-};
 
 static int by_time(const void *a, const void *b)
 {
@@ -87,22 +53,19 @@ static void print(const struct bench_run *run, struct bench_count *count,
     print_slot(run, &between, seconds);
 }
 
-static void profile(const struct bench_run *run, const struct row *row)
+static void profile(const struct bench_run *run,
+                    const struct bench_step_row *row)
 {
-    struct bench_request request = row->request;
+    const struct bench_request request = bench_request_of(run, &row->request);
     struct bench_step step;
     double begin;
 
-    bench_say("\n%s:\n\n", row->name);
+    bench_say("\n%s, kernel by kernel:\n\n", row->name);
     bench_say("| %-26s | %6s | %8s | %6s | %8s | %5s |\n", "kernel", "calls",
               "ms", "share", "GFLOP/s", "peak");
     bench_say("|%.28s|-------:|---------:|-------:|---------:|------:|\n",
               "------------------------------------------------");
-    request.threads = run->options.threads;
-    request.backend = run->options.backend;
-    request.precision = run->options.precision;
-    if (!bench_step_open(&step, &request))
-        bench_die("the library has no option \"precision\"");
+    bench_step_need(&step, &request);
     bench_step_run(&step);
     begin = bench_now();
     bench_step_run(&step);
@@ -112,10 +75,9 @@ static void profile(const struct bench_run *run, const struct row *row)
 
 void bench_profile(const struct bench_run *run)
 {
-    size_t i;
+    const struct bench_step_row *row;
 
-    for (i = 0; i < DB_COUNT(rows); i++)
-        if (bench_wants(run, SECTION, rows[i].name) &&
-            rows[i].memory < bench_free_memory())
-            profile(run, &rows[i]);
+    for (row = bench_step_rows; row->name != NULL; row++)
+        if (bench_wants(run, SECTION, row->name) && bench_step_fits(row))
+            profile(run, row);
 }

@@ -45,13 +45,19 @@ check "what the machine can do" table 1 blas "sum of two arrays"
 check "kernels, products" table 1 simd "gemm 77"
 check "kernels, in bfloat16" table 1 simd "gemm 77" bfloat16
 check "kernels, passes" table 1 blas "layer norm"
-check "whole steps" table 1 blas "small model, 20 guided"
+check "whole steps" table 1 blas "small model, sampling"
 profile() {
-    "$bench" 1 blas "profile of the small model's 20" >"$temp/out" &&
+    "$bench" 1 blas "profile small model, sampling" >"$temp/out" &&
         grep -q '^| conv2d_forward  *|  *[1-9]' "$temp/out" &&
-        grep -q '^| between kernels .* [0-9.]*%' "$temp/out"
+        grep -q '^| between kernels .* [0-9.]*%' "$temp/out" &&
+        ! grep -q '^| small model' "$temp/out"
 }
 check "a profile" profile
+no_vocabulary() {
+    ! BUILD_DIR=$temp "$bench" 1 blas "steps small" 2>"$temp/log" &&
+        grep -q 'bench-vocabulary: "make tests" makes it' "$temp/log"
+}
+check "what makes a vocabulary is said" no_vocabulary
 check "several rows" table 2 blas "layer norm+silu 4096"
 
 # A library that is not what it is called is as good as none.

@@ -110,6 +110,13 @@ bool bench_step_open(struct bench_step *step,
     return true;
 }
 
+void bench_step_need(struct bench_step *step,
+                     const struct bench_request *request)
+{
+    if (!bench_step_open(step, request))
+        bench_die("the library has no option \"precision\" or \"weights\"");
+}
+
 void bench_step_run(void *argument)
 {
     struct bench_step *step = argument;

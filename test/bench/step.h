@@ -68,6 +68,9 @@ void bench_request_set(struct bench_request *request, const char *text);
 /* False if the library does not have an option that REQUEST names. */
 bool bench_step_open(struct bench_step *step,
                      const struct bench_request *request);
+/* The program ends if it does not. */
+void bench_step_need(struct bench_step *step,
+                     const struct bench_request *request);
 void bench_step_run(void *step);
 void bench_step_close(struct bench_step *step);
 

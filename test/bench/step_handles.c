@@ -36,6 +36,8 @@ static void make_model(const struct bench_step *step, const char *folder)
     bench_step_path(step, "", config, sizeof(config));
     snprintf(vocabulary, sizeof(vocabulary), "%s/test/bench-vocabulary",
              bench_folder("BUILD_DIR"));
+    if (access(vocabulary, F_OK) != 0)
+        bench_die("there is no %s: \"make tests\" makes it", vocabulary);
     snprintf(part, sizeof(part), "%s-%ld", folder, (long)getpid());
     if (dreambooth_model_init(&model, context, config, vocabulary, 1) !=
             DREAMBOOTH_OK ||
