@@ -9,13 +9,15 @@
 #ifdef DB_BF16_AMX
 #ifdef __clang__
 #pragma clang attribute push(                                                  \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,fma,amx-tile," \
-                          "amx-bf16"))),                                       \
+    __attribute__((                                                            \
+        target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,amx-tile,"   \
+               "amx-bf16"))),                                                  \
     apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512bf16,fma,amx-tile,amx-bf16")
+#pragma GCC target(                                                            \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,amx-tile,amx-bf16")
 #endif
-#include "kernel/bf16/pack_int.h"
+#include "kernel/bf16/soften_int.h"
 
 /* What LDTILECFG reads. */
 struct configuration {
@@ -161,7 +163,8 @@ static void multiply(const struct db_bf16_block *block)
 }
 
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end, multiply, rows, pairs, turn, put, terms, soften, weigh, scale};
+    begin, end,   multiply,     rows,   pairs, turn, put,
+    terms, apart, raise_maxima, soften, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Attention by tiles, forward (Dao et al., 2022, "FlashAttention"): blocks of
- * keys pass by a block of queries, whose results are scaled down when a larger
- * score comes. A score is one product along k of all its products of parts,
+ * keys pass by a block of queries. A score is one product along k of all its
+ * products of parts,
  *     q0 k0 + q0 k1 + q1 k0 = [q0 q0 q1] [k0 k1 k0],
- * so that a head of 40 takes 4 steps, not 6.
+ * so that a head of 40 takes 4 steps, not 6. A value of ones makes the sums of
+ * the weights. What weights are relative to, the largest score of the first
+ * block, may be far from that of all, for they are floats. Only where a sum
+ * shows that it was too far, the task is done again with the usual care: each
+ * block of keys raises it, and results are scaled down.
  */
 #include <math.h>
 #include <string.h>
@@ -13,11 +17,13 @@
 
 #define QUERIES 128 /* of a task */
 #define KEYS 256    /* at a time */
+#define MOST_SUM 0x1p64f
 #define PANELS (QUERIES / DB_BF16_PANEL)
 
 struct work {
     struct db_bf16_heads heads;
     struct db_bf16_packed k, v; /* of all heads */
+    int64_t value_panels;       /* of a head's values and ones, by 32 */
     int64_t blocks;             /* tasks a head */
     uint8_t *own;
     int64_t own_size;
@@ -27,11 +33,12 @@ struct work {
 struct panel {
     uint8_t *q; /* lines of all terms */
     float *y;   /* [head size / 32][32, 32] */
-    float maximum[DB_BF16_PANEL], sum[DB_BF16_PANEL];
+    float maximum[DB_BF16_PANEL];
 };
 
 struct task {
     int64_t head, first, count; /* queries */
+    bool is_careful;            /* maxima are raised by every block of keys */
     struct panel panels[PANELS];
     float *scores; /* [keys / 32][32, 32] */
     uint8_t *p;    /* [2 strips][keys / 32][parts] tiles */
@@ -116,28 +123,36 @@ static void gather(const struct work *work, const struct task *task,
     }
 }
 
+static void raise_maxima(const struct work *work, const struct panel *panel,
+                         const struct db_bf16_softening *s)
+{
+    const struct db_bf16_isa *isa = work->heads.isa;
+    float factor[DB_BF16_PANEL];
+    int64_t r, i;
+
+    isa->raise_maxima(s, factor);
+    for (r = 0; r < DB_BF16_PANEL; r++)
+        for (i = 0; factor[r] != 1.0f && i < work->value_panels; i++)
+            isa->scale(factor[r],
+                       panel->y + (i * DB_BF16_PANEL + r) * DB_BF16_PANEL);
+}
+
 static void meet_keys(const struct work *work, const struct task *task,
                       int64_t number, int64_t first, int64_t keys)
 {
     const struct db_bf16_heads *h = &work->heads;
     struct panel *panel = (struct panel *)&task->panels[number];
-    float factor[DB_BF16_PANEL];
     const struct db_bf16_softening s = {.keys = keys,
                                         .scores = task->scores,
                                         .maximum = panel->maximum,
-                                        .sum = panel->sum,
-                                        .factor = factor,
                                         .p = task->p,
                                         .parts = h->parts};
-    int64_t r, i;
 
     score(work, task, panel, first, keys);
     hide(work, task, task->first + number * DB_BF16_PANEL, first, keys);
+    if (first == 0 || task->is_careful)
+        raise_maxima(work, panel, &s);
     h->isa->soften(&s);
-    for (r = 0; r < DB_BF16_PANEL && first > 0; r++)
-        for (i = 0; factor[r] != 1.0f && i < h->size_panels; i++)
-            h->isa->scale(factor[r],
-                          panel->y + (i * DB_BF16_PANEL + r) * DB_BF16_PANEL);
     gather(work, task, panel, first, keys);
 }
 
@@ -154,12 +169,21 @@ static void begin_panel(const struct work *work, struct task *task,
                       (float)((double)h->a->scale * DB_BF16_LOG2_E), true,
                       panel->q);
     memset(panel->y, 0,
-           (size_t)(h->size_panels * DB_BF16_PANEL * DB_BF16_PANEL) *
+           (size_t)(work->value_panels * DB_BF16_PANEL * DB_BF16_PANEL) *
                sizeof(float));
-    for (i = 0; i < DB_BF16_PANEL; i++) {
+    for (i = 0; i < DB_BF16_PANEL; i++)
         panel->maximum[i] = -INFINITY;
-        panel->sum[i] = 0.0f;
-    }
+}
+
+/* Where the sum of a query's weights is. */
+static const float *sum_of(const struct work *work, const struct panel *panel,
+                           int64_t query)
+{
+    const int64_t at = work->heads.a->head_size;
+
+    return panel->y +
+           (at / DB_BF16_PANEL * DB_BF16_PANEL + query) * DB_BF16_PANEL +
+           at % DB_BF16_PANEL;
 }
 
 static void end_panel(const struct work *work, const struct task *task,
@@ -177,7 +201,8 @@ static void end_panel(const struct work *work, const struct task *task,
     int64_t r, i;
 
     for (r = 0; r < count; r++, y += work->heads.row) {
-        struct db_bf16_result result = {y, 1.0f / panel->sum[r], 0.0f, NULL};
+        const float sum = *sum_of(work, panel, r);
+        struct db_bf16_result result = {y, 1.0f / sum, 0.0f, NULL};
 
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
             result.y = y + i;
@@ -186,7 +211,7 @@ static void end_panel(const struct work *work, const struct task *task,
                 panel->y + (i + r) * DB_BF16_PANEL, &result);
         }
         lse[r] = (float)((double)panel->maximum[r] * DB_BF16_LN_2 +
-                         log((double)panel->sum[r]));
+                         log((double)sum));
     }
 }
 
@@ -198,6 +223,7 @@ static void begin_task(const struct work *work, int64_t index, int worker,
     uint8_t *own = work->own + worker * work->own_size;
     int i;
 
+    task->is_careful = false;
     task->head = index / work->blocks;
     task->first = index % work->blocks * QUERIES;
     task->count = db_blas_smaller(QUERIES, h->a->query_length - task->first);
@@ -207,29 +233,50 @@ static void begin_task(const struct work *work, int64_t index, int worker,
         task->panels[i].q = own;
     task->scores = (float *)(void *)own;
     for (i = 0; i < PANELS; i++)
-        task->panels[i].y =
-            task->scores + KEYS * DB_BF16_PANEL + i * h->size_panels * block;
+        task->panels[i].y = task->scores + KEYS * DB_BF16_PANEL +
+                            i * work->value_panels * block;
+}
+
+static void meet_all_keys(const struct work *work, struct task *task)
+{
+    int64_t end = work->k.length, first, i;
+
+    for (i = 0; i * DB_BF16_PANEL < task->count; i++)
+        begin_panel(work, task, i);
+    if (work->heads.a->causal)
+        end = db_blas_smaller(
+            end, db_blas_pieces(task->first + task->count, DB_BF16_PANEL) *
+                     DB_BF16_PANEL);
+    for (first = 0; first < end; first += KEYS)
+        for (i = 0; i * DB_BF16_PANEL < task->count; i++)
+            meet_keys(work, task, i, first, db_blas_smaller(KEYS, end - first));
+}
+
+/* Whether no weight came near the end of what a float holds. */
+static bool is_well(const struct work *work, const struct task *task)
+{
+    int64_t r;
+
+    for (r = 0; r < task->count; r++)
+        if (!(*sum_of(work, &task->panels[r / DB_BF16_PANEL],
+                      r % DB_BF16_PANEL) < MOST_SUM))
+            return false;
+    return true;
 }
 
 static void attend(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
-    const dreambooth_attention *a = work->heads.a;
-    int64_t end = work->k.length, first, i;
     struct task task;
+    int64_t i;
 
     begin_task(work, index, worker, &task);
     work->heads.isa->begin();
-    for (i = 0; i * DB_BF16_PANEL < task.count; i++)
-        begin_panel(work, &task, i);
-    if (a->causal)
-        end = db_blas_smaller(
-            end, db_blas_pieces(task.first + task.count, DB_BF16_PANEL) *
-                     DB_BF16_PANEL);
-    for (first = 0; first < end; first += KEYS)
-        for (i = 0; i * DB_BF16_PANEL < task.count; i++)
-            meet_keys(work, &task, i, first,
-                      db_blas_smaller(KEYS, end - first));
+    meet_all_keys(work, &task);
+    if (!is_well(work, &task)) {
+        task.is_careful = true;
+        meet_all_keys(work, &task);
+    }
     for (i = 0; i * DB_BF16_PANEL < task.count; i++)
         end_panel(work, &task, i);
     work->heads.isa->end();
@@ -242,7 +289,7 @@ static int run_tasks(const dreambooth_kernel_host *host, struct work *work)
     work->blocks = db_blas_pieces(h->a->query_length, QUERIES);
     work->own_size = KEYS / DB_BF16_SIDE * DB_BF16_TILE * h->parts +
                      QUERIES * h->score_line +
-                     (KEYS + QUERIES * h->size_panels) * DB_BF16_PANEL *
+                     (KEYS + QUERIES * work->value_panels) * DB_BF16_PANEL *
                          (int64_t)sizeof(float);
     work->own =
         host->scratch_new(host, (size_t)(host->threads * work->own_size));
@@ -262,12 +309,13 @@ int db_bf16_attention_forward(const dreambooth_kernel_host *host,
     int status;
 
     db_bf16_heads_init(&work.heads, isa, parts, a);
+    work.value_panels = a->head_size / DB_BF16_PANEL + 1;
     status =
         db_bf16_pack_terms(host, &work.heads, a->k, a->key_length, &work.k);
     if (status != DREAMBOOTH_OK)
         return status;
     status =
-        db_bf16_pack_sequence(host, &work.heads, a->v, a->key_length, &work.v);
+        db_bf16_pack_values(host, &work.heads, a->v, a->key_length, &work.v);
     if (status == DREAMBOOTH_OK) {
         status = run_tasks(host, &work);
         host->scratch_free(host, work.v.at);

@@ -200,17 +200,19 @@ static void weigh(const struct task *t, int64_t first_key, int64_t panel,
 {
     const struct work *work = t->work;
     const int64_t weights = 2 * (QUERIES / DB_BF16_STEP) * tiles(work);
+    float *scores = t->scores + panel * QUERY_PANELS * BLOCK;
+    float *dp = t->dp + panel * QUERY_PANELS * BLOCK;
     const struct db_bf16_weighing w = {
         .queries = queries,
-        .scores = t->scores + panel * QUERY_PANELS * BLOCK,
-        .dp = t->dp + panel * QUERY_PANELS * BLOCK,
+        .scores = scores,
+        .dp = dp,
         .lse = t->lse + query,
         .sum = t->sum + query,
         .p = t->p + panel * weights,
         .ds = t->ds + panel * weights,
+        .right = t->ds_right + panel * tiles(work),
+        .strip = KEYS / DB_BF16_STEP * tiles(work),
         .parts = work->heads.parts};
-    float *scores = t->scores + panel * QUERY_PANELS * BLOCK;
-    float *dp = w.dp;
     int64_t q;
 
     for (q = 0; q < queries; q += DB_BF16_PANEL) {
@@ -255,28 +257,6 @@ static void gather_keys(const struct task *t, const uint8_t *weights,
     }
 }
 
-/* ds of all key panels as the right side of dq^T. */
-static void turn_ds(const struct task *t, int64_t keys, int64_t queries)
-{
-    const struct work *work = t->work;
-    const struct db_bf16_heads *h = &work->heads;
-    const int64_t strip = KEYS / DB_BF16_STEP * tiles(work);
-    int64_t q, k;
-
-    for (q = 0; q < queries; q += DB_BF16_SIDE)
-        for (k = 0; k < keys / DB_BF16_PANEL; k++) {
-            const struct db_bf16_from from = {
-                t->dp + (k * QUERY_PANELS + q / DB_BF16_PANEL) * BLOCK +
-                    q % DB_BF16_PANEL,
-                NULL, DB_BF16_PANEL};
-
-            h->isa->pairs(&from, DB_BF16_SIDE, DB_BF16_STEP,
-                          t->ds_right + q / DB_BF16_SIDE * strip +
-                              k * tiles(work),
-                          h->parts, DB_BF16_TILE);
-        }
-}
-
 static void gather_queries(const struct task *t, int64_t first_key,
                            int64_t keys, int64_t query, int64_t queries)
 {
@@ -296,7 +276,6 @@ static void gather_queries(const struct task *t, int64_t first_key,
                                   .add = true};
     int64_t i, q;
 
-    turn_ds(t, keys, queries);
     for (i = 0; i < h->size_strips; i += 2) {
         block.a[0] =
             t->k_turned + i * turned + first_key / DB_BF16_STEP * tiles(work);

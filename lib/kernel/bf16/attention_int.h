@@ -47,7 +47,7 @@ int64_t db_bf16_whole_panels(int64_t length); /* up to a multiple of 32 */
 
 /* A strip of x [batch, length, heads, size] for one head, as a right side: of
  * scores, 16 positions with k along the terms; or with k along the positions,
- * 16 of a head's values. */
+ * I and I + 16 in pairs, 16 of a head's values. */
 void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
                               int64_t length, int64_t head, int64_t strip,
                               uint8_t *to);
@@ -55,13 +55,13 @@ void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
                                  const float *x, int64_t length, int64_t head,
                                  int64_t strip, uint8_t *to);
 
-/* The same of all heads. */
+/* The same of all heads; values with a column of ones behind them. */
 int db_bf16_pack_terms(const dreambooth_kernel_host *host,
                        const struct db_bf16_heads *heads, const float *x,
                        int64_t length, struct db_bf16_packed *out);
-int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
-                          const struct db_bf16_heads *heads, const float *x,
-                          int64_t length, struct db_bf16_packed *out);
+int db_bf16_pack_values(const dreambooth_kernel_host *host,
+                        const struct db_bf16_heads *heads, const float *x,
+                        int64_t length, struct db_bf16_packed *out);
 
 static inline uint8_t *db_bf16_strip(const struct db_bf16_packed *packed,
                                      int64_t head, int64_t strip)

@@ -5,12 +5,13 @@
 #ifdef DB_BF16_AVX512
 #ifdef __clang__
 #pragma clang attribute push(                                                  \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,fma"))),       \
+    __attribute__((                                                            \
+        target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma"))),         \
     apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512bf16,fma")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")
 #endif
-#include "kernel/bf16/pack_int.h"
+#include "kernel/bf16/soften_int.h"
 
 #define ROWS 8
 
@@ -90,9 +91,9 @@ static void multiply(const struct db_bf16_block *block)
                       block->c + r * DB_BF16_PANEL);
 }
 
-const struct db_bf16_isa db_bf16_avx512 = {nothing, nothing, multiply, rows,
-                                           pairs,   turn,    put,      terms,
-                                           soften,  weigh,   scale};
+const struct db_bf16_isa db_bf16_avx512 = {
+    nothing, nothing, multiply,     rows,   pairs, turn, put,
+    terms,   apart,   raise_maxima, soften, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

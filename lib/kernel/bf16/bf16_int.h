@@ -58,12 +58,13 @@ struct db_bf16_result {
     const float *bias; /* or NULL */
 };
 
-/* Softmax over KEYS more keys, a multiple of 32, of 32 queries. */
+/* Softmax over KEYS more keys, a multiple of 32, of 32 queries. Values along k
+ * are in pairs of I and I + 16, as apart() lays them. */
 struct db_bf16_softening {
     int64_t keys;
     const float *scores; /* [keys / 32][32 queries, 32 keys], of base 2 */
-    float *maximum, *sum, *factor; /* [32] */
-    uint8_t *p;                    /* [2 strips][keys / 32][parts] tiles of A */
+    float *maximum;      /* [32] */
+    uint8_t *p;          /* [2 strips][keys / 32][parts] tiles of A */
     int parts;
 };
 
@@ -72,9 +73,11 @@ struct db_bf16_softening {
 struct db_bf16_weighing {
     int64_t queries;
     const float *scores;    /* [queries / 32][32 keys, 32 queries], of base 2 */
-    float *dp;              /* the same; becomes ds */
+    const float *dp;        /* the same */
     const float *lse, *sum; /* [queries], lse of base 2 */
     uint8_t *p, *ds;        /* [2 strips][queries / 32][parts] tiles of A */
+    uint8_t *right;         /* ds as B: [queries / 16][parts] tiles */
+    int64_t strip;          /* bytes from strip to strip there */
     int parts;
 };
 
@@ -97,8 +100,14 @@ struct db_bf16_isa {
     /* The parts WHICH[0..TERMS) of FACTOR x [count], one behind the other. */
     void (*terms)(const float *x, int64_t count, float factor, int parts,
                   const int *which, int terms, uint8_t *to);
-    /* p = 2^(scores - maximum), with each maximum raised first; factor is what
-     * the former sum, and all that was summed with it, are worth then. */
+    /* The same as pairs, with lines I and I + 16 side by side, of floats, and
+     * a tile between parts. */
+    void (*apart)(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts);
+    /* Raises the maxima to those of scores; factor is what all that was summed
+     * with the former ones is worth then. */
+    void (*raise_maxima)(const struct db_bf16_softening *s, float *factor);
+    /* p = 2^(scores - maximum) */
     void (*soften)(const struct db_bf16_softening *s);
     void (*weigh)(const struct db_bf16_weighing *w);
     /* y [32] *= factor */

@@ -112,13 +112,18 @@ void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
                                  int64_t strip, uint8_t *to)
 {
     const int64_t first = strip * DB_BF16_SIDE;
-    const struct db_bf16_from from = {
+    struct db_bf16_from from = {
         x + db_bf16_head_at(heads, length, head) + first, NULL, heads->row};
 
-    db_bf16_pairs(heads->isa, &from,
-                  db_blas_smaller(DB_BF16_SIDE, heads->a->head_size - first),
-                  length, to, db_bf16_whole_panels(length) / DB_BF16_STEP,
-                  heads->parts);
+    const int64_t count =
+        db_blas_smaller(DB_BF16_SIDE, heads->a->head_size - first);
+    int64_t i;
+
+    for (i = 0; i < length; i += DB_BF16_STEP) {
+        heads->isa->apart(&from, count, length - i, to, heads->parts);
+        from.f32 += DB_BF16_STEP * heads->row;
+        to += heads->parts * DB_BF16_TILE;
+    }
 }
 
 struct packing {
@@ -164,14 +169,34 @@ int db_bf16_pack_terms(const dreambooth_kernel_host *host,
     return pack_all(host, &packing, out);
 }
 
-int db_bf16_pack_sequence(const dreambooth_kernel_host *host,
-                          const struct db_bf16_heads *heads, const float *x,
-                          int64_t length, struct db_bf16_packed *out)
+/* Has a column of ones behind the values of a head, whose sum is the sum of the
+ * weights. */
+static void pack_values_strip(const struct db_bf16_heads *heads, const float *x,
+                              int64_t length, int64_t head, int64_t strip,
+                              uint8_t *to)
 {
-    struct packing packing = {heads, x, length, out,
-                              db_bf16_pack_sequence_strip};
+    const uint16_t one = 0x3f80;
+    const int64_t column = heads->a->head_size - strip * DB_BF16_SIDE;
+    int64_t i;
 
-    out->strips = heads->size_strips;
+    db_bf16_pack_sequence_strip(heads, x, length, head, strip, to);
+    if (column >= DB_BF16_SIDE)
+        return;
+    for (i = 0; i < length; i++)
+        memcpy(to + i / DB_BF16_STEP * heads->parts * DB_BF16_TILE +
+                   i % DB_BF16_SIDE * DB_BF16_LINE +
+                   (2 * column + i % DB_BF16_STEP / DB_BF16_SIDE) *
+                       (int64_t)sizeof(one),
+               &one, sizeof(one));
+}
+
+int db_bf16_pack_values(const dreambooth_kernel_host *host,
+                        const struct db_bf16_heads *heads, const float *x,
+                        int64_t length, struct db_bf16_packed *out)
+{
+    struct packing packing = {heads, x, length, out, pack_values_strip};
+
+    out->strips = heads->a->head_size / DB_BF16_SIDE + 1;
     out->strip = db_bf16_whole_panels(length) / DB_BF16_STEP * DB_BF16_TILE *
                  heads->parts;
     return pack_all(host, &packing, out);

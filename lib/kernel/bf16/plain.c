@@ -196,34 +196,57 @@ static uint8_t *line_of(uint8_t *tiles, int64_t r, int64_t steps, int64_t i,
            r % DB_BF16_SIDE * DB_BF16_LINE;
 }
 
-static void soften_row(const struct db_bf16_softening *s, int r)
+/* Where value I of 32 along k is in a line that has I and I + 16 in pairs. */
+static int64_t place_of(int64_t i)
 {
-    const float *row = s->scores + r * DB_BF16_PANEL;
-    float top = s->maximum[r], sum = 0.0f;
+    return i % DB_BF16_SIDE * 2 + i % DB_BF16_STEP / DB_BF16_SIDE;
+}
+
+static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts)
+{
+    int64_t i, c;
+
+    for (i = 0; i < DB_BF16_STEP; i++)
+        for (c = 0; c < DB_BF16_SIDE; c++)
+            split(i < k && c < count ? from->f32 + i * from->row + c : NULL,
+                  NULL, 2 * c + place_of(i) % 2,
+                  to + place_of(i) / 2 * DB_BF16_LINE, parts, DB_BF16_TILE);
+}
+
+static float score_of(const struct db_bf16_softening *s, int r, int64_t k)
+{
+    return s->scores[k / DB_BF16_PANEL * BLOCK + r * DB_BF16_PANEL +
+                     k % DB_BF16_PANEL];
+}
+
+static void raise_maxima(const struct db_bf16_softening *s, float *factor)
+{
     int64_t k;
+    int r;
 
-    for (k = 0; k < s->keys; k++)
-        top = fmaxf(top, row[k / DB_BF16_PANEL * BLOCK + k % DB_BF16_PANEL]);
-    for (k = 0; k < s->keys; k++) {
-        const float p =
-            exp2f(row[k / DB_BF16_PANEL * BLOCK + k % DB_BF16_PANEL] - top);
+    for (r = 0; r < DB_BF16_PANEL; r++) {
+        const float old = s->maximum[r];
 
-        sum += p;
-        split(&p, NULL, k % DB_BF16_STEP,
-              line_of(s->p, r, s->keys / DB_BF16_STEP, k, s->parts), s->parts,
-              DB_BF16_TILE);
+        for (k = 0; k < s->keys; k++)
+            s->maximum[r] = fmaxf(s->maximum[r], score_of(s, r, k));
+        factor[r] = s->maximum[r] == old ? 1.0f : exp2f(old - s->maximum[r]);
     }
-    s->factor[r] = s->maximum[r] == top ? 1.0f : exp2f(s->maximum[r] - top);
-    s->sum[r] = s->sum[r] * s->factor[r] + sum;
-    s->maximum[r] = top;
 }
 
 static void soften(const struct db_bf16_softening *s)
 {
+    int64_t k;
     int r;
 
     for (r = 0; r < DB_BF16_PANEL; r++)
-        soften_row(s, r);
+        for (k = 0; k < s->keys; k++) {
+            const float p = exp2f(score_of(s, r, k) - s->maximum[r]);
+
+            split(&p, NULL, place_of(k),
+                  line_of(s->p, r, s->keys / DB_BF16_STEP, k, s->parts),
+                  s->parts, DB_BF16_TILE);
+        }
 }
 
 static void weigh(const struct db_bf16_weighing *w)
@@ -236,13 +259,16 @@ static void weigh(const struct db_bf16_weighing *w)
             const int64_t at = q / DB_BF16_PANEL * BLOCK + r * DB_BF16_PANEL +
                                q % DB_BF16_PANEL;
             const float p = exp2f(w->scores[at] - w->lse[q]);
+            const float ds = p * (w->dp[at] - w->sum[q]);
 
-            w->dp[at] = p * (w->dp[at] - w->sum[q]);
-            split(&p, NULL, q % DB_BF16_STEP,
-                  line_of(w->p, r, steps, q, w->parts), w->parts, DB_BF16_TILE);
-            split(&w->dp[at], NULL, q % DB_BF16_STEP,
-                  line_of(w->ds, r, steps, q, w->parts), w->parts,
-                  DB_BF16_TILE);
+            split(&p, NULL, place_of(q), line_of(w->p, r, steps, q, w->parts),
+                  w->parts, DB_BF16_TILE);
+            split(&ds, NULL, place_of(q), line_of(w->ds, r, steps, q, w->parts),
+                  w->parts, DB_BF16_TILE);
+            split(&ds, NULL, q % DB_BF16_SIDE * 2 + place_of(r) % 2,
+                  w->right + q / DB_BF16_SIDE * w->strip +
+                      place_of(r) / 2 * DB_BF16_LINE,
+                  w->parts, DB_BF16_TILE);
         }
 }
 
@@ -254,6 +280,6 @@ static void scale(float factor, float *y)
         y[i] *= factor;
 }
 
-const struct db_bf16_isa db_bf16_plain = {nothing, nothing, multiply, rows,
-                                          pairs,   turn,    put,      terms,
-                                          soften,  weigh,   scale};
+const struct db_bf16_isa db_bf16_plain = {
+    nothing, nothing, multiply,     rows,   pairs, turn, put,
+    terms,   apart,   raise_maxima, soften, weigh, scale};
