@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What may be kept beyond the peak of what was in use: with less, nothing is
- * left of it where the peak is. */
+/* What may be kept beyond the peak of what was in use: what is free lies in
+ * pieces, of which not each serves where the peak is. */
 #define KEPT_ANYWAY ((uint64_t)64 << 20)
 
 /* Blocks from 4 MB on lie on pages of 2 MB where the system has them: a walk
@@ -67,7 +67,9 @@ void db_env_init(struct db_env *env)
     atomic_init(&env->live_bytes, 0);
     atomic_init(&env->peak_bytes, 0);
     atomic_init(&env->cancelled, 0);
+    atomic_init(&env->shelf.users, 0);
     atomic_flag_clear(&env->shelf.lock);
+    atomic_flag_clear(&env->heap.lock);
 }
 
 int db_fail(struct db_env *env, int status, const char *format, ...)
@@ -150,6 +152,37 @@ static struct db_block *block_of(void *pointer)
     return (struct db_block *)pointer - 1;
 }
 
+/* Gives back what is kept until BYTES at most are. Returns whether any went. */
+static bool shrink_kept(struct db_env *env, uint64_t bytes)
+{
+    const uint64_t shelf = db_shelf_bytes(env);
+    bool any = db_heap_shrink(&env->heap, bytes > shelf ? bytes - shelf : 0);
+    const uint64_t warm = db_heap_warm(&env->heap);
+
+    return db_shelf_shrink(env, bytes > warm ? bytes - warm : 0) || any;
+}
+
+/* Before the system is asked for pages: they may not make more than was in use
+ * at the peak. */
+static void make_room(struct db_env *env)
+{
+    const uint64_t live = atomic_load(&env->live_bytes);
+    const uint64_t peak = atomic_load(&env->peak_bytes);
+
+    shrink_kept(env, (peak > live ? peak - live : 0) + KEPT_ANYWAY);
+}
+
+void db_keep_blocks(struct db_env *env, bool keep)
+{
+    if (atomic_fetch_add(&env->shelf.users, keep ? 1 : -1) == 1 && !keep)
+        shrink_kept(env, 0);
+}
+
+void db_return_blocks(struct db_env *env)
+{
+    shrink_kept(env, 0);
+}
+
 /* Makes room below the limit among what is kept; false where it does not do. */
 static bool within_limit(struct db_env *env, uint64_t live)
 {
@@ -157,7 +190,7 @@ static bool within_limit(struct db_env *env, uint64_t live)
         return true;
     if (live > env->limit_bytes)
         return false;
-    db_shelf_shrink(env, env->limit_bytes - live);
+    shrink_kept(env, env->limit_bytes - live);
     return true;
 }
 
@@ -181,28 +214,37 @@ static bool reserve(struct db_env *env, size_t size)
     return true;
 }
 
-/* A block of the caller's allocator; what is kept goes back to it where that
- * would make more than was in use at the peak, or where it has no more. */
+/* Larger blocks are the heap's while anyone wants blocks to be kept; callers'
+ * allocators give whole ones. */
+static bool in_heap(struct db_env *env, size_t size)
+{
+    return db_heap_wants(size) && env->resize == db_standard_resize &&
+           atomic_load(&env->shelf.users) > 0;
+}
+
+/* What the allocator gives; where it has no more, what is kept goes back to it
+ * and it is asked again. */
 static void *ask_for(struct db_env *env, size_t size)
 {
-    uint64_t live = atomic_load(&env->live_bytes);
-    uint64_t peak = atomic_load(&env->peak_bytes);
-    void *start;
+    void *start = env->resize(env->resize_user, NULL, 0, size);
 
-    db_shelf_shrink(env, peak > live + KEPT_ANYWAY ? peak - live : KEPT_ANYWAY);
-    start = env->resize(env->resize_user, NULL, 0, size + DB_BLOCK_OVERHEAD);
-    if (start == NULL && db_shelf_shrink(env, 0))
-        start =
-            env->resize(env->resize_user, NULL, 0, size + DB_BLOCK_OVERHEAD);
+    if (start == NULL && shrink_kept(env, 0))
+        start = env->resize(env->resize_user, NULL, 0, size);
     return start;
 }
 
-static void *fresh_block(struct db_env *env, size_t size)
+static struct db_block *fresh_block(struct db_env *env, size_t size)
 {
-    void *start = ask_for(env, size);
-    struct db_block *block;
+    struct db_block *block = NULL;
     uintptr_t address;
+    void *start;
 
+    make_room(env);
+    if (in_heap(env, size))
+        block = db_heap_grow(&env->heap, size);
+    if (block != NULL)
+        return block;
+    start = ask_for(env, size + DB_BLOCK_OVERHEAD);
     if (start == NULL) {
         db_fail(env, DREAMBOOTH_ENOMEM, "out of memory: %zu bytes wanted",
                 size);
@@ -216,17 +258,30 @@ static void *fresh_block(struct db_env *env, size_t size)
     return block;
 }
 
+/* A kept block; *COLD says how much of it has no pages. */
+static struct db_block *kept_block(struct db_env *env, size_t size, size_t most,
+                                   size_t *cold)
+{
+    *cold = 0;
+    if (in_heap(env, size))
+        return db_heap_take(&env->heap, size, cold);
+    return db_shelf_take(env, size, most);
+}
+
 /* A block of SIZE bytes, or a kept one of MOST at most. */
 static void *allocate(struct db_env *env, size_t size, size_t most)
 {
     struct db_block *block;
+    size_t cold;
 
     if (size > SIZE_MAX / 2) {
         db_fail(env, DREAMBOOTH_ENOMEM, "a size of %zu bytes is impossible",
                 size);
         return NULL;
     }
-    block = db_shelf_take(env, size, most);
+    if (in_heap(env, size))
+        size += (0 - size) % DB_BLOCK_ALIGNMENT;
+    block = kept_block(env, size, most, &cold);
     if (block != NULL)
         size = block->size;
     if (!reserve(env, size)) {
@@ -236,6 +291,8 @@ static void *allocate(struct db_env *env, size_t size, size_t most)
     }
     if (block == NULL)
         block = fresh_block(env, size);
+    else if (cold > 0)
+        make_room(env);
     if (block == NULL) {
         atomic_fetch_sub(&env->live_bytes, size);
         return NULL;
@@ -288,8 +345,11 @@ void *db_resize(struct db_env *env, void *pointer, size_t size)
 
 void db_block_return(struct db_env *env, struct db_block *block)
 {
-    env->resize(env->resize_user, block->start, block->size + DB_BLOCK_OVERHEAD,
-                0);
+    if (db_heap_owns(block))
+        db_heap_put(&env->heap, block);
+    else
+        env->resize(env->resize_user, block->start,
+                    block->size + DB_BLOCK_OVERHEAD, 0);
 }
 
 void db_free(struct db_env *env, void *pointer)
@@ -300,8 +360,13 @@ void db_free(struct db_env *env, void *pointer)
         return;
     block = block_of(pointer);
     atomic_fetch_sub(&env->live_bytes, block->size);
-    if (!db_shelf_put(env, block))
+    if (db_heap_owns(block)) {
+        db_heap_put(&env->heap, block);
+        if (atomic_load(&env->shelf.users) == 0)
+            db_heap_shrink(&env->heap, 0);
+    } else if (!db_shelf_put(env, block)) {
         db_block_return(env, block);
+    }
 }
 
 char *db_copy_bytes(struct db_env *env, const char *bytes, size_t length)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/heap.h"
 #include "dreambooth/base.h"
 
 #if defined(__GNUC__)
@@ -43,7 +44,7 @@ struct db_block;
 #define DB_SHELF_BLOCKS 128
 struct db_shelf {
     atomic_flag lock;
-    int users; /* that want blocks to be kept */
+    atomic_int users; /* that want blocks to be kept */
     int count;
     uint64_t bytes;
     struct db_block *blocks[DB_SHELF_BLOCKS];
@@ -57,6 +58,7 @@ struct db_env {
     _Alignas(8) _Atomic uint64_t peak_bytes;
     uint64_t limit_bytes; /* 0: none */
     struct db_shelf shelf;
+    struct db_heap heap;
 
     db_log_function *log;
     void *log_user;

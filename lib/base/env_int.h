@@ -15,6 +15,7 @@ struct db_block {
     size_t size; /* what the caller may use */
 };
 
+/* Back to the allocator, or the heap. */
 void db_block_return(struct db_env *env, struct db_block *block);
 
 /* The smallest kept block of SIZE to MOST bytes, or NULL. */

@@ -110,20 +110,3 @@ uint64_t db_shelf_bytes(struct db_env *env)
     unlock(&env->shelf);
     return bytes;
 }
-
-void db_keep_blocks(struct db_env *env, bool keep)
-{
-    bool none;
-
-    lock(&env->shelf);
-    env->shelf.users += keep ? 1 : -1;
-    none = env->shelf.users == 0;
-    unlock(&env->shelf);
-    if (none)
-        db_shelf_shrink(env, 0);
-}
-
-void db_return_blocks(struct db_env *env)
-{
-    db_shelf_shrink(env, 0);
-}
