@@ -40,9 +40,6 @@ static void end(void)
     _tile_release();
 }
 
-#define C_LINE (DB_BF16_PANEL * sizeof(float))
-#define C_BELOW (DB_BF16_SIDE * DB_BF16_PANEL)
-
 /* Tiles 0..3 are sums; 4 and 5 are of A, 6 and 7 of B, where there may be one
  * strip only. */
 #define MULTIPLY()                                                             \
@@ -122,22 +119,29 @@ ALONG_K(three_of_a, 3, 3, 1)
 ALONG_K(two, 2, 2, 2)
 ALONG_K(three, 3, 3, 3)
 
-static void begin_sums(const struct db_bf16_block *block)
-{
-    const float *c = block->c;
+#define BYTES(row) ((row) * (int64_t)sizeof(float))
 
-    if (block->add) {
-        _tile_loadd(0, c, C_LINE);
-        _tile_loadd(1, c + DB_BF16_SIDE, C_LINE);
-        _tile_loadd(2, c + C_BELOW, C_LINE);
-        _tile_loadd(3, c + C_BELOW + DB_BF16_SIDE, C_LINE);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-}
+/* Tiles LEFT and RIGHT are the sums of a strip. */
+#define BEGIN_SUMS(left, right, sums)                                          \
+    do {                                                                       \
+        if ((sums)->from == NULL) {                                            \
+            _tile_zero(left);                                                  \
+            _tile_zero(right);                                                 \
+        } else {                                                               \
+            _tile_loadd(left, (sums)->from, BYTES((sums)->from_row));          \
+            if (!is_narrow)                                                    \
+                _tile_loadd(right, (sums)->from + DB_BF16_SIDE,                \
+                            BYTES((sums)->from_row));                          \
+        }                                                                      \
+    } while (0)
+
+#define END_SUMS(left, right, sums)                                            \
+    do {                                                                       \
+        _tile_stored(left, (sums)->to, BYTES((sums)->to_row));                 \
+        if (!is_narrow)                                                        \
+            _tile_stored(right, (sums)->to + DB_BF16_SIDE,                     \
+                         BYTES((sums)->to_row));                               \
+    } while (0)
 
 static void multiply(const struct db_bf16_block *block)
 {
@@ -150,16 +154,14 @@ static void multiply(const struct db_bf16_block *block)
         {three, narrow_three}};
     const int first = block->b_parts == 1 ? 0 : 2;
     const bool is_narrow = block->b[1] == NULL;
-    float *c = block->c;
+    struct db_bf16_sums sums[2];
 
-    begin_sums(block);
+    db_bf16_sums_of(block, sums);
+    BEGIN_SUMS(0, 1, &sums[0]);
+    BEGIN_SUMS(2, 3, &sums[1]);
     along_k_of[first + block->a_parts - 1][is_narrow](block);
-    _tile_stored(0, c, C_LINE);
-    _tile_stored(2, c + C_BELOW, C_LINE);
-    if (is_narrow)
-        return;
-    _tile_stored(1, c + DB_BF16_SIDE, C_LINE);
-    _tile_stored(3, c + C_BELOW + DB_BF16_SIDE, C_LINE);
+    END_SUMS(0, 1, &sums[0]);
+    END_SUMS(2, 3, &sums[1]);
 }
 
 const struct db_bf16_isa db_bf16_amx = {

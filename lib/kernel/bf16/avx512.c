@@ -44,8 +44,9 @@ INLINE void one_step(const uint8_t *a, int64_t a_line, const uint8_t *b0,
 }
 
 INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
-                          float *c)
+                          const struct db_bf16_sums *where, int64_t first)
 {
+    const bool is_narrow = block->b[1] == NULL;
     __m512 sums[ROWS][2];
     const int parts =
         block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
@@ -54,17 +55,20 @@ INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
 
 #pragma GCC unroll 8
     for (r = 0; r < ROWS; r++) {
-        float *at = c + r * DB_BF16_PANEL;
+        const int64_t at = (first + r) * where->from_row;
 
-        sums[r][0] = block->add ? _mm512_loadu_ps(at) : _mm512_setzero_ps();
-        sums[r][1] = block->add ? _mm512_loadu_ps(at + DB_BF16_SIDE)
-                                : _mm512_setzero_ps();
+        sums[r][0] = _mm512_setzero_ps();
+        sums[r][1] = _mm512_setzero_ps();
+        if (where->from != NULL)
+            sums[r][0] = _mm512_loadu_ps(where->from + at);
+        if (where->from != NULL && !is_narrow)
+            sums[r][1] = _mm512_loadu_ps(where->from + at + DB_BF16_SIDE);
     }
     for (i = 0; i < block->steps; i++) {
         const uint8_t *at = a + block->a_at[i];
         const uint8_t *b0 = block->b[0] + block->b_at[i];
         const uint8_t *b1 =
-            (block->b[1] == NULL ? block->b[0] : block->b[1]) + block->b_at[i];
+            (is_narrow ? block->b[0] : block->b[1]) + block->b_at[i];
 
         for (j = 0; j < block->b_parts; j++)
             for (part = block->a_parts; part-- > 0;)
@@ -75,20 +79,23 @@ INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
     }
 #pragma GCC unroll 8
     for (r = 0; r < ROWS; r++) {
-        _mm512_storeu_ps(c + r * DB_BF16_PANEL, sums[r][0]);
-        _mm512_storeu_ps(c + r * DB_BF16_PANEL + DB_BF16_SIDE, sums[r][1]);
+        float *at = where->to + (first + r) * where->to_row;
+
+        _mm512_storeu_ps(at, sums[r][0]);
+        if (!is_narrow)
+            _mm512_storeu_ps(at + DB_BF16_SIDE, sums[r][1]);
     }
 }
 
 static void multiply(const struct db_bf16_block *block)
 {
-    int r;
+    struct db_bf16_sums sums[2];
+    int i, r;
 
-    for (r = 0; r < DB_BF16_PANEL; r += ROWS)
-        multiply_rows(block,
-                      block->a[r / DB_BF16_SIDE] +
-                          r % DB_BF16_SIDE * block->a_line,
-                      block->c + r * DB_BF16_PANEL);
+    db_bf16_sums_of(block, sums);
+    for (i = 0; i < 2; i++)
+        for (r = 0; r < DB_BF16_SIDE; r += ROWS)
+            multiply_rows(block, block->a[i] + r * block->a_line, &sums[i], r);
 }
 
 const struct db_bf16_isa db_bf16_avx512 = {

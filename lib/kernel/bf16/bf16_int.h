@@ -39,6 +39,14 @@ struct db_bf16_from {
     int64_t row;
 };
 
+/* Where the sums of a strip of A, [16, 32], come from and go to: neighbouring
+ * rows are so many floats apart; FROM_ROW 0 is one row for all. */
+struct db_bf16_sums {
+    const float *from; /* NULL: zeros */
+    float *to;
+    int64_t from_row, to_row;
+};
+
 /* Two strips of A times two of B, over some steps. */
 struct db_bf16_block {
     int64_t steps;
@@ -47,9 +55,26 @@ struct db_bf16_block {
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    float *c; /* [32, 32] */
+    struct db_bf16_sums sums[2];
+    float *c; /* [32, 32] instead of sums, or NULL */
     bool add; /* to c */
 };
+
+/* Where a block's sums are, c or not. */
+static inline void db_bf16_sums_of(const struct db_bf16_block *block,
+                                   struct db_bf16_sums sums[2])
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        float *c = block->c + i * DB_BF16_SIDE * DB_BF16_PANEL;
+
+        sums[i] = block->c == NULL
+                      ? block->sums[i]
+                      : (struct db_bf16_sums){block->add ? c : NULL, c,
+                                              DB_BF16_PANEL, DB_BF16_PANEL};
+    }
+}
 
 /* How the result is put away: y = alpha c + beta y + bias. */
 struct db_bf16_result {

@@ -102,7 +102,7 @@ static float value_at(const uint8_t *line, int i)
     return widen(half);
 }
 
-/* c [16, 16] of a block += a tile of A times one of B. */
+/* c [16, 16] += a tile of A times one of B. */
 static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
                            int64_t b_line, float *c)
 {
@@ -112,7 +112,7 @@ static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
     for (i = 0; i < DB_BF16_STEP; i++)
         for (n = 0; n < DB_BF16_SIDE; n++)
             right[i][n] = value_at(b + i / 2 * b_line, 2 * n + i % 2);
-    for (r = 0; r < DB_BF16_SIDE; r++, c += DB_BF16_PANEL)
+    for (r = 0; r < DB_BF16_SIDE; r++, c += DB_BF16_SIDE)
         for (i = 0; i < DB_BF16_STEP; i++) {
             const float left = value_at(a + r * a_line, i);
 
@@ -121,7 +121,8 @@ static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
         }
 }
 
-static void multiply_strips(const struct db_bf16_block *block, int i, int j)
+static void multiply_strips(const struct db_bf16_block *block, int i, int j,
+                            float *c)
 {
     const int parts =
         block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
@@ -136,19 +137,30 @@ static void multiply_strips(const struct db_bf16_block *block, int i, int j)
                         block->a[i] + block->a_at[step] + a * block->a_apart,
                         block->a_line,
                         block->b[j] + block->b_at[step] + b * block->b_apart,
-                        block->b_line,
-                        block->c + (i * DB_BF16_PANEL + j) * DB_BF16_SIDE);
+                        block->b_line, c);
 }
 
 static void multiply(const struct db_bf16_block *block)
 {
-    int i, j;
+    const size_t line = DB_BF16_SIDE * sizeof(float);
+    struct db_bf16_sums sums[2];
+    float c[DB_BF16_SIDE * DB_BF16_SIDE];
+    int i, j, r;
 
-    if (!block->add)
-        memset(block->c, 0, DB_BF16_PANEL * DB_BF16_PANEL * sizeof(*block->c));
+    db_bf16_sums_of(block, sums);
     for (i = 0; i < 2; i++)
-        for (j = 0; j < 2 && block->b[j] != NULL; j++)
-            multiply_strips(block, i, j);
+        for (j = 0; j < 2 && block->b[j] != NULL; j++) {
+            const struct db_bf16_sums *at = &sums[i];
+
+            memset(c, 0, sizeof(c));
+            for (r = 0; r < DB_BF16_SIDE && at->from != NULL; r++)
+                memcpy(c + r * DB_BF16_SIDE,
+                       at->from + r * at->from_row + j * DB_BF16_SIDE, line);
+            multiply_strips(block, i, j, c);
+            for (r = 0; r < DB_BF16_SIDE; r++)
+                memcpy(at->to + r * at->to_row + j * DB_BF16_SIDE,
+                       c + r * DB_BF16_SIDE, line);
+        }
 }
 
 static void put(int64_t count, const float *c,

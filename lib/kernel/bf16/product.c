@@ -3,10 +3,15 @@
  * The product of two matrices made of tiles. A block of A's strips stays in the
  * second-level cache for a part of k; B's panels of two strips pass by, a few
  * steps at a time, which stay in the first-level cache while all strips of the
- * block meet them. So C leaves the caches once for each part of k.
+ * block meet them. So C leaves the tiles' registers once for a few steps, and
+ * the caches once for each part of k.
  *
- * What many tasks need is packed before; what one task needs, by that task,
- * just before it is used.
+ * What many tasks need is packed before, unless the cache will not hold it
+ * until then; what one task needs, by that task, just before it is used.
+ *
+ * A sum is made along k in one order, and what is put away between are floats:
+ * so how the work is divided, which depends on the number of threads, does not
+ * change a bit.
  */
 #include <string.h>
 
@@ -15,11 +20,14 @@
 
 #define BLOCK_STRIPS 32 /* of A, and of one that lies in place */
 #define BLOCK_STRIPS_THERE 64
-#define BLOCK_TILES 640 /* 640 KB of the second-level cache */
+#define LEAST_STRIPS 8
+#define BLOCK_TILES 640 /* KB of the second-level cache */
 #define PANEL_TILES 96  /* 96 KB, of which a block reads 4 at a time */
-#define LEAST_TASKS 16
-#define PACK_AHEAD 3  /* blocks of A from which B is packed before */
-#define PACK_STEPS 64 /* of a task that packs */
+#define LEAST_TASKS 4   /* a thread */
+#define PACK_AHEAD 3    /* blocks of A from which B is packed before */
+#define LEAST_GROUP 12  /* panels for which a task packs A itself */
+#define PACK_STEPS 64   /* of a task that packs */
+#define STRIP_SUMS ((int64_t)DB_BF16_SIDE * DB_BF16_PANEL)
 
 struct work {
     const struct db_bf16_product *p;
@@ -30,6 +38,8 @@ struct work {
     int64_t part, few;           /* steps in a part, and of a panel at once */
     uint8_t *own;                /* the workers' memory, OWN_SIZE each */
     int64_t own_size, block_size, panel_size; /* bytes */
+    int64_t a_at[BLOCK_TILES];                /* steps in packed memory */
+    int64_t b_at[PANEL_TILES];
 };
 
 /* A strip of an operand for some steps. */
@@ -56,14 +66,71 @@ static struct place in_buffer(const uint8_t *buffer, const int64_t *step_at)
     return (struct place){buffer, step_at, DB_BF16_LINE, DB_BF16_TILE};
 }
 
-/* WIDTH columns of the rows that two strips make go from C to y. */
+struct task {
+    int64_t first, strips; /* of A */
+    uint8_t *block, *panel;
+    float *c; /* [strips][16, 32] */
+};
+
+/* A few steps of a panel: of which part of k, and whether there are others
+ * before or behind. */
+struct stretch {
+    int64_t panel, begun, step, steps;
+    bool is_first_part, is_first, is_last;
+};
+
+static int64_t row_of(const struct db_bf16_product *p, int64_t i)
+{
+    return p->row_of != NULL ? p->row_of[i] : i < p->m ? i : -1;
+}
+
+/* Rows of y that lie one behind the other. */
+static bool is_whole_strip(const struct db_bf16_product *p, int64_t strip)
+{
+    const int64_t first = strip * DB_BF16_SIDE;
+    int64_t i;
+
+    if (p->row_of == NULL)
+        return first + DB_BF16_SIDE <= p->m;
+    for (i = 0; i < DB_BF16_SIDE; i++)
+        if (p->row_of[first + i] != p->row_of[first] + i)
+            return false;
+    return p->row_of[first] >= 0;
+}
+
+static bool is_whole_panel(const struct work *work, int64_t panel)
+{
+    const struct db_bf16_product *p = work->p;
+    const int64_t first = panel * 2;
+    const bool is_narrow = first + 1 == p->b.strips;
+    const int64_t width = is_narrow ? DB_BF16_SIDE : DB_BF16_PANEL;
+
+    if (p->column_of == NULL)
+        return panel * DB_BF16_PANEL + width <= p->n;
+    return p->width_of[first] == DB_BF16_SIDE &&
+           (is_narrow ||
+            (p->width_of[first + 1] == DB_BF16_SIDE &&
+             p->column_of[first + 1] == p->column_of[first] + DB_BF16_SIDE));
+}
+
+static int64_t column_of(const struct db_bf16_product *p, int64_t strip)
+{
+    return p->column_of != NULL ? p->column_of[strip] : strip * DB_BF16_SIDE;
+}
+
+/* Whether sums may lie in y itself. */
+static bool is_plain(const struct db_bf16_result *result)
+{
+    return result->alpha == 1.0f &&
+           (result->beta == 0.0f ||
+            (result->beta == 1.0f && result->bias == NULL));
+}
+
+/* WIDTH columns of the rows that a strip makes go from C to y. */
 static void put_columns(const struct work *work, int64_t strip, int64_t column,
                         int64_t width, bool is_first, const float *c)
 {
     const struct db_bf16_product *p = work->p;
-    const int64_t begun = strip * DB_BF16_SIDE;
-    const int64_t end =
-        db_blas_smaller(begun + DB_BF16_PANEL, p->a.strips * DB_BF16_SIDE);
     struct db_bf16_result result = p->result;
     int64_t i;
 
@@ -73,41 +140,55 @@ static void put_columns(const struct work *work, int64_t strip, int64_t column,
     }
     if (result.bias != NULL)
         result.bias += column;
-    for (i = begun; i < end; i++) {
-        const int64_t row = p->row_of != NULL ? p->row_of[i]
-                            : i < p->m        ? i
-                                              : -1;
+    for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
+        const int64_t row = row_of(p, strip * DB_BF16_SIDE + i);
 
         result.y = p->result.y + row * p->y_row + column;
         if (row >= 0)
-            p->isa->put(width, c + (i - begun) * DB_BF16_PANEL, &result);
+            p->isa->put(width, c, &result);
     }
 }
 
-static void put_block(const struct work *work, int64_t panel, int64_t strip,
+static void put_strip(const struct work *work, int64_t panel, int64_t strip,
                       bool is_first, const float *c)
 {
     const struct db_bf16_product *p = work->p;
-    const int64_t column = panel * DB_BF16_PANEL;
     int64_t i = panel * 2, side;
 
-    if (p->column_of == NULL) {
-        put_columns(work, strip, column,
-                    db_blas_smaller(DB_BF16_PANEL, p->n - column), is_first, c);
-        return;
-    }
     for (side = 0; side < 2 && i < p->b.strips; side++, i++)
-        put_columns(work, strip, p->column_of[i], p->width_of[i], is_first,
-                    c + side * DB_BF16_SIDE);
+        put_columns(
+            work, strip, column_of(p, i),
+            p->width_of != NULL
+                ? p->width_of[i]
+                : db_blas_smaller(DB_BF16_SIDE, p->n - i * DB_BF16_SIDE),
+            is_first, c + side * DB_BF16_SIDE);
 }
 
-struct task {
-    int64_t first, strips; /* of A */
-    uint8_t *block, *panel;
-    float *c;
-    int64_t a_at[BLOCK_TILES]; /* in packed memory */
-    int64_t b_at[PANEL_TILES];
-};
+/* Between a few steps and the next, sums lie in C; before the first and behind
+ * the last, in Y, unless that is NULL. BIAS may be. */
+static struct db_bf16_sums sums_of(const struct work *work,
+                                   const struct stretch *s, float *c, float *y,
+                                   const float *bias)
+{
+    const struct db_bf16_product *p = work->p;
+    struct db_bf16_sums sums = {c, c, DB_BF16_PANEL, DB_BF16_PANEL};
+
+    if (s->is_last && y != NULL) {
+        sums.to = y;
+        sums.to_row = p->y_row;
+    }
+    if (!s->is_first)
+        return sums;
+    sums.from = NULL;
+    if (y != NULL && (!s->is_first_part || p->result.beta != 0.0f)) {
+        sums.from = y;
+        sums.from_row = p->y_row;
+    } else if (y != NULL) {
+        sums.from = bias;
+        sums.from_row = 0;
+    }
+    return sums;
+}
 
 /* Where steps of a panel are, packed if need be. */
 static void lay_panel(const struct work *work, const struct task *task,
@@ -125,7 +206,7 @@ static void lay_panel(const struct work *work, const struct task *task,
             place = in_place(b, panel * 2 + side, step);
         } else {
             b->pack(work->p, panel * 2 + side, step, steps, to);
-            place = in_buffer(to, task->b_at);
+            place = in_buffer(to, work->b_at);
         }
         block->b[side] = place.at;
         block->b_at = place.step_at;
@@ -149,7 +230,7 @@ static void lay_strips(const struct work *work, const struct task *task,
             a->pack == NULL
                 ? in_place(a, task->first + strip, begun + step)
                 : in_buffer(task->block + strip * work->part * tile_size(a),
-                            task->a_at + step);
+                            work->a_at + step);
 
         block->a[side] = place.at;
         block->a_at = place.step_at;
@@ -158,24 +239,59 @@ static void lay_strips(const struct work *work, const struct task *task,
     }
 }
 
+/* Two strips of the task's meet a few steps of a panel. */
+static void meet_strips(const struct work *work, const struct task *task,
+                        const struct stretch *s, bool is_whole, int64_t first,
+                        struct db_bf16_block *block)
+{
+    const struct db_bf16_product *p = work->p;
+    const int64_t column = column_of(p, s->panel * 2);
+    const float *bias = p->result.bias;
+    const int64_t there = db_blas_smaller(2, task->strips - first);
+    bool is_put[2] = {false, false};
+    int64_t side;
+
+    if (bias != NULL)
+        bias += column;
+    for (side = 0; side < 2; side++) {
+        const int64_t strip = task->first + first + side;
+        float *y = NULL;
+
+        is_put[side] = side < there && !(is_whole && is_whole_strip(p, strip));
+        if (side < there && !is_put[side])
+            y = p->result.y + row_of(p, strip * DB_BF16_SIDE) * p->y_row +
+                column;
+        block->sums[side] =
+            sums_of(work, s, task->c + (first + side) * STRIP_SUMS, y, bias);
+    }
+    p->isa->multiply(block);
+    for (side = 0; side < there && s->is_last; side++)
+        if (is_put[side])
+            put_strip(work, s->panel, task->first + first + side,
+                      s->is_first_part, task->c + (first + side) * STRIP_SUMS);
+}
+
 /* A panel meets all strips of the task, a few of a part's steps at a time. */
 static void meet_panel(const struct work *work, const struct task *task,
                        int64_t panel, int64_t begun, int64_t steps)
 {
     struct db_bf16_block block = {.a_parts = work->a.parts,
                                   .b_parts = work->b.parts};
-    int64_t step, i;
+    const bool is_whole =
+        is_plain(&work->p->result) && is_whole_panel(work, panel);
+    struct stretch s = {
+        .panel = panel, .begun = begun, .is_first_part = begun == 0};
+    int64_t i;
 
-    for (step = 0; step < steps; step += work->few) {
-        block.steps = db_blas_smaller(work->few, steps - step);
-        block.add = step > 0;
-        lay_panel(work, task, panel, begun + step, block.steps, &block);
+    for (s.step = 0; s.step < steps; s.step += work->few) {
+        s.steps = db_blas_smaller(work->few, steps - s.step);
+        s.is_first = s.step == 0;
+        s.is_last = s.step + s.steps == steps;
+        block.steps = s.steps;
+        lay_panel(work, task, panel, begun + s.step, s.steps, &block);
         for (i = 0; i < task->strips; i += 2) {
-            lay_strips(work, task, i, begun, step, &block);
-            block.c = task->c + i * DB_BF16_SIDE * DB_BF16_PANEL;
-            work->p->isa->multiply(&block);
-            if (step + block.steps == steps)
-                put_block(work, panel, task->first + i, begun == 0, block.c);
+            lay_strips(work, task, i, begun, s.step, &block);
+            meet_strips(work, task, &s, is_whole, i, &block);
         }
     }
 }
@@ -183,18 +299,12 @@ static void meet_panel(const struct work *work, const struct task *task,
 static void begin_task(const struct work *work, int64_t index, int worker,
                        struct task *task)
 {
-    int64_t i;
-
     task->first = index / work->groups * work->block;
     task->strips =
         db_blas_smaller(work->block, work->p->a.strips - task->first);
     task->block = work->own + worker * work->own_size;
     task->panel = task->block + work->block_size;
     task->c = (float *)(void *)(task->panel + work->panel_size);
-    for (i = 0; i < BLOCK_TILES; i++)
-        task->a_at[i] = i * tile_size(&work->a);
-    for (i = 0; i < PANEL_TILES; i++)
-        task->b_at[i] = i * tile_size(&work->b);
 }
 
 static void multiply_block(void *argument, int64_t index, int worker)
@@ -227,17 +337,36 @@ static int64_t few_of(int64_t run, int64_t most)
     return db_blas_pieces(run, db_blas_pieces(run, most));
 }
 
-static void divide(struct work *work)
+/* Strips of A a task, and groups of panels, so that there are some tasks for
+ * each of THREADS. */
+static void divide_tasks(struct work *work, int threads)
 {
     const struct db_bf16_product *p = work->p;
-    const int64_t fit = BLOCK_TILES / work->a.parts;
-    int64_t parts;
+    const int64_t wanted = (int64_t)threads * LEAST_TASKS;
 
-    work->blocks = db_blas_pieces(
-        p->a.strips, p->a.pack == NULL ? BLOCK_STRIPS_THERE : BLOCK_STRIPS);
+    work->block = p->a.pack == NULL ? BLOCK_STRIPS_THERE : BLOCK_STRIPS;
+    if (p->a.pack != NULL && p->a.strips > BLOCK_STRIPS)
+        work->block = db_blas_smaller(
+            work->block,
+            db_blas_larger(db_blas_pieces(p->a.strips, wanted), LEAST_STRIPS));
+    work->blocks = db_blas_pieces(p->a.strips, work->block);
     work->block = db_blas_pieces(p->a.strips, work->blocks);
     work->block += work->block % 2;
     work->blocks = db_blas_pieces(p->a.strips, work->block);
+    work->panels = db_blas_pieces(p->b.strips, 2);
+    work->groups =
+        db_blas_smaller(work->panels, db_blas_pieces(wanted, work->blocks));
+    work->group = db_blas_pieces(work->panels, work->groups);
+    work->groups = db_blas_pieces(work->panels, work->group);
+}
+
+static void divide(struct work *work, int threads)
+{
+    const struct db_bf16_product *p = work->p;
+    const int64_t fit = BLOCK_TILES / work->a.parts;
+    int64_t parts, i;
+
+    divide_tasks(work, threads);
     work->few = PANEL_TILES / 2 / work->b.parts;
     work->part = p->part;
     if (work->part == 0) {
@@ -247,11 +376,21 @@ static void divide(struct work *work)
         work->part = db_blas_smaller(work->part, p->steps);
     }
     work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
-    work->panels = db_blas_pieces(p->b.strips, 2);
-    work->groups = db_blas_smaller(work->panels,
-                                   db_blas_pieces(LEAST_TASKS, work->blocks));
-    work->group = db_blas_pieces(work->panels, work->groups);
-    work->groups = db_blas_pieces(work->panels, work->group);
+    for (i = 0; i < BLOCK_TILES; i++)
+        work->a_at[i] = i * tile_size(&work->a);
+    for (i = 0; i < PANEL_TILES; i++)
+        work->b_at[i] = i * tile_size(&work->b);
+}
+
+/* Whether A is packed before all tasks: where several need it, and a task does
+ * not pack it while it multiplies far more. */
+static bool is_ahead(const struct work *work)
+{
+    const struct db_bf16_product *p = work->p;
+
+    return p->a.pack != NULL && work->groups > 1 &&
+           (p->a.strips * p->steps * p->a.parts <= BLOCK_TILES ||
+            work->group < LEAST_GROUP);
 }
 
 /* An operand that is packed before all tasks. */
@@ -318,9 +457,8 @@ static int run_tasks(const dreambooth_kernel_host *host, struct work *work)
                            : work->block * work->part * tile_size(&work->a);
     work->panel_size =
         work->b.pack == NULL ? 0 : 2 * work->few * tile_size(&work->b);
-    work->own_size =
-        work->block_size + work->panel_size +
-        work->block * DB_BF16_SIDE * DB_BF16_PANEL * (int64_t)sizeof(float);
+    work->own_size = work->block_size + work->panel_size +
+                     work->block * STRIP_SUMS * (int64_t)sizeof(float);
     work->own =
         host->scratch_new(host, (size_t)(host->threads * work->own_size));
     if (work->own == NULL)
@@ -337,8 +475,8 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     void *a = NULL, *b = NULL;
     int status = DREAMBOOTH_OK;
 
-    divide(&work);
-    if (work.a.pack != NULL && work.groups > 1)
+    divide(&work, host->threads);
+    if (is_ahead(&work))
         status = lay_ahead(host, product, &work.a, &a);
     if (status == DREAMBOOTH_OK && work.b.pack != NULL &&
         work.blocks >= PACK_AHEAD)
