@@ -43,10 +43,14 @@ INLINE void one_step(const uint8_t *a, int64_t a_line, const uint8_t *b0,
     }
 }
 
-INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
-                          const struct db_bf16_sums *where, int64_t first)
+/* ROWS of strip SIDE, from FIRST on. */
+INLINE void multiply_rows(const struct db_bf16_block *block,
+                          const struct db_bf16_pair *pair, int side,
+                          int64_t first)
 {
-    const bool is_narrow = block->b[1] == NULL;
+    const struct db_bf16_sums *where = &pair->sums[side];
+    const uint8_t *const a = pair->a[side] + first * block->a_line;
+    const bool is_narrow = pair->b[1] == NULL;
     __m512 sums[ROWS][2];
     const int parts =
         block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
@@ -66,9 +70,8 @@ INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
     }
     for (i = 0; i < block->steps; i++) {
         const uint8_t *at = a + block->a_at[i];
-        const uint8_t *b0 = block->b[0] + block->b_at[i];
-        const uint8_t *b1 =
-            (is_narrow ? block->b[0] : block->b[1]) + block->b_at[i];
+        const uint8_t *b0 = pair->b[0] + block->b_at[i];
+        const uint8_t *b1 = pair->b[is_narrow ? 0 : 1] + block->b_at[i];
 
         for (j = 0; j < block->b_parts; j++)
             for (part = block->a_parts; part-- > 0;)
@@ -87,20 +90,28 @@ INLINE void multiply_rows(const struct db_bf16_block *block, const uint8_t *a,
     }
 }
 
+static void multiply_pairs(const struct db_bf16_block *block,
+                           const struct db_bf16_pair *pairs, int64_t count)
+{
+    int64_t i;
+    int side, r;
+
+    for (i = 0; i < count; i++)
+        for (side = 0; side < 2; side++)
+            for (r = 0; r < DB_BF16_SIDE; r += ROWS)
+                multiply_rows(block, &pairs[i], side, r);
+}
+
 static void multiply(const struct db_bf16_block *block)
 {
-    struct db_bf16_sums sums[2];
-    int i, r;
+    const struct db_bf16_pair pair = db_bf16_pair_of(block);
 
-    db_bf16_sums_of(block, sums);
-    for (i = 0; i < 2; i++)
-        for (r = 0; r < DB_BF16_SIDE; r += ROWS)
-            multiply_rows(block, block->a[i] + r * block->a_line, &sums[i], r);
+    multiply_pairs(block, &pair, 1);
 }
 
 const struct db_bf16_isa db_bf16_avx512 = {
-    nothing, nothing, multiply,     rows,   pairs, turn, put,
-    terms,   apart,   raise_maxima, soften, weigh, scale};
+    nothing, nothing, multiply, multiply_pairs, rows,   pairs, turn,
+    put,     terms,   apart,    raise_maxima,   soften, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

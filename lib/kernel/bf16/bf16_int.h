@@ -55,26 +55,16 @@ struct db_bf16_block {
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    struct db_bf16_sums sums[2];
-    float *c; /* [32, 32] instead of sums, or NULL */
-    bool add; /* to c */
+    float *c;    /* [32, 32] */
+    bool add;    /* to c */
+    bool is_far; /* sums go to what the caches will not have */
 };
 
-/* Where a block's sums are, c or not. */
-static inline void db_bf16_sums_of(const struct db_bf16_block *block,
-                                   struct db_bf16_sums sums[2])
-{
-    int i;
-
-    for (i = 0; i < 2; i++) {
-        float *c = block->c + i * DB_BF16_SIDE * DB_BF16_PANEL;
-
-        sums[i] = block->c == NULL
-                      ? block->sums[i]
-                      : (struct db_bf16_sums){block->add ? c : NULL, c,
-                                              DB_BF16_PANEL, DB_BF16_PANEL};
-    }
-}
+/* Some such that differ in what stands here. */
+struct db_bf16_pair {
+    const uint8_t *a[2], *b[2];
+    struct db_bf16_sums sums[2];
+};
 
 /* How the result is put away: y = alpha c + beta y + bias. */
 struct db_bf16_result {
@@ -111,6 +101,9 @@ struct db_bf16_isa {
     void (*begin)(void);
     void (*end)(void);
     void (*multiply)(const struct db_bf16_block *block);
+    /* COUNT pairs; b[1] is NULL in all of them or in none. */
+    void (*multiply_pairs)(const struct db_bf16_block *block,
+                           const struct db_bf16_pair *pairs, int64_t count);
     /* COUNT lines of K values along k, in tiles that are STEP bytes apart,
      * zeros behind the last; all parts. bfloat16 has one. */
     void (*rows)(const struct db_bf16_from *from, int64_t count, int64_t k,
@@ -138,6 +131,9 @@ struct db_bf16_isa {
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
 };
+
+/* The pair that BLOCK itself is. */
+struct db_bf16_pair db_bf16_pair_of(const struct db_bf16_block *block);
 
 /* STEPS whole tiles of COUNT <= 16 lines, all parts of one behind the other and
  * zeros behind COUNT and K. */

@@ -121,7 +121,9 @@ static void multiply_tiles(const uint8_t *a, int64_t a_line, const uint8_t *b,
         }
 }
 
-static void multiply_strips(const struct db_bf16_block *block, int i, int j,
+/* Strip I of A times strip J of B. */
+static void multiply_strips(const struct db_bf16_block *block,
+                            const struct db_bf16_pair *pair, int i, int j,
                             float *c)
 {
     const int parts =
@@ -134,33 +136,45 @@ static void multiply_strips(const struct db_bf16_block *block, int i, int j,
             for (a = block->a_parts; a-- > 0;)
                 if (a + b < parts)
                     multiply_tiles(
-                        block->a[i] + block->a_at[step] + a * block->a_apart,
+                        pair->a[i] + block->a_at[step] + a * block->a_apart,
                         block->a_line,
-                        block->b[j] + block->b_at[step] + b * block->b_apart,
+                        pair->b[j] + block->b_at[step] + b * block->b_apart,
                         block->b_line, c);
+}
+
+static void multiply_side(const struct db_bf16_block *block,
+                          const struct db_bf16_pair *pair, int i, int j)
+{
+    const size_t line = DB_BF16_SIDE * sizeof(float);
+    const struct db_bf16_sums *at = &pair->sums[i];
+    float c[DB_BF16_SIDE * DB_BF16_SIDE] = {0};
+    int r;
+
+    for (r = 0; r < DB_BF16_SIDE && at->from != NULL; r++)
+        memcpy(c + r * DB_BF16_SIDE,
+               at->from + r * at->from_row + j * DB_BF16_SIDE, line);
+    multiply_strips(block, pair, i, j, c);
+    for (r = 0; r < DB_BF16_SIDE; r++)
+        memcpy(at->to + r * at->to_row + j * DB_BF16_SIDE, c + r * DB_BF16_SIDE,
+               line);
+}
+
+static void multiply_pairs(const struct db_bf16_block *block,
+                           const struct db_bf16_pair *pairs, int64_t count)
+{
+    int i, j;
+
+    for (; count > 0; count--, pairs++)
+        for (i = 0; i < 2; i++)
+            for (j = 0; j < 2 && pairs->b[j] != NULL; j++)
+                multiply_side(block, pairs, i, j);
 }
 
 static void multiply(const struct db_bf16_block *block)
 {
-    const size_t line = DB_BF16_SIDE * sizeof(float);
-    struct db_bf16_sums sums[2];
-    float c[DB_BF16_SIDE * DB_BF16_SIDE];
-    int i, j, r;
+    const struct db_bf16_pair pair = db_bf16_pair_of(block);
 
-    db_bf16_sums_of(block, sums);
-    for (i = 0; i < 2; i++)
-        for (j = 0; j < 2 && block->b[j] != NULL; j++) {
-            const struct db_bf16_sums *at = &sums[i];
-
-            memset(c, 0, sizeof(c));
-            for (r = 0; r < DB_BF16_SIDE && at->from != NULL; r++)
-                memcpy(c + r * DB_BF16_SIDE,
-                       at->from + r * at->from_row + j * DB_BF16_SIDE, line);
-            multiply_strips(block, i, j, c);
-            for (r = 0; r < DB_BF16_SIDE; r++)
-                memcpy(at->to + r * at->to_row + j * DB_BF16_SIDE,
-                       c + r * DB_BF16_SIDE, line);
-        }
+    multiply_pairs(block, &pair, 1);
 }
 
 static void put(int64_t count, const float *c,
@@ -293,5 +307,5 @@ static void scale(float factor, float *y)
 }
 
 const struct db_bf16_isa db_bf16_plain = {
-    nothing, nothing, multiply,     rows,   pairs, turn, put,
-    terms,   apart,   raise_maxima, soften, weigh, scale};
+    nothing, nothing, multiply, multiply_pairs, rows,   pairs, turn,
+    put,     terms,   apart,    raise_maxima,   soften, weigh, scale};

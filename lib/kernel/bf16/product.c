@@ -19,14 +19,16 @@
 #include "kernel/blas/blas_int.h"
 
 #define BLOCK_STRIPS 32 /* of A, and of one that lies in place */
-#define BLOCK_STRIPS_THERE 64
+#define BLOCK_STRIPS_THERE MOST_STRIPS
+#define MOST_STRIPS 64
 #define LEAST_STRIPS 8
 #define BLOCK_TILES 640 /* KB of the second-level cache */
-#define PANEL_TILES 96  /* 96 KB, of which a block reads 4 at a time */
-#define LEAST_TASKS 4   /* a thread */
-#define PACK_AHEAD 3    /* blocks of A from which B is packed before */
-#define LEAST_GROUP 12  /* panels for which a task packs A itself */
-#define PACK_STEPS 64   /* of a task that packs */
+#define PANEL_TILES 192 /* the same, which pass by */
+#define FAR_VALUES ((int64_t)1 << 22)
+#define LEAST_TASKS 4  /* a thread */
+#define PACK_AHEAD 3   /* blocks of A from which B is packed before */
+#define LEAST_GROUP 12 /* panels for which a task packs A itself */
+#define PACK_STEPS 64  /* of a task that packs */
 #define STRIP_SUMS ((int64_t)DB_BF16_SIDE * DB_BF16_PANEL)
 
 struct work {
@@ -36,6 +38,7 @@ struct work {
     int64_t blocks, groups;      /* tasks along A, and along B */
     int64_t panels, group;       /* of B, and those of a task */
     int64_t part, few;           /* steps in a part, and of a panel at once */
+    bool is_far;                 /* whether the caches will not have y */
     uint8_t *own;                /* the workers' memory, OWN_SIZE each */
     int64_t own_size, block_size, panel_size; /* bytes */
     int64_t a_at[BLOCK_TILES];                /* steps in packed memory */
@@ -70,6 +73,7 @@ struct task {
     int64_t first, strips; /* of A */
     uint8_t *block, *panel;
     float *c; /* [strips][16, 32] */
+    bool is_whole[MOST_STRIPS];
 };
 
 /* A few steps of a panel: of which part of k, and whether there are others
@@ -192,20 +196,21 @@ static struct db_bf16_sums sums_of(const struct work *work,
 
 /* Where steps of a panel are, packed if need be. */
 static void lay_panel(const struct work *work, const struct task *task,
-                      int64_t panel, int64_t step, int64_t steps,
-                      struct db_bf16_block *block)
+                      const struct stretch *s, struct db_bf16_block *block)
 {
     const struct db_bf16_operand *b = &work->b;
+    const int64_t step = s->begun + s->step;
     int64_t side;
 
-    for (side = 0; side < 2 && panel * 2 + side < b->strips; side++) {
+    for (side = 0; side < 2 && s->panel * 2 + side < b->strips; side++) {
+        const int64_t strip = s->panel * 2 + side;
         uint8_t *to = task->panel + side * work->panel_size / 2;
         struct place place;
 
         if (b->pack == NULL) {
-            place = in_place(b, panel * 2 + side, step);
+            place = in_place(b, strip, step);
         } else {
-            b->pack(work->p, panel * 2 + side, step, steps, to);
+            b->pack(work->p, strip, step, s->steps, to);
             place = in_buffer(to, work->b_at);
         }
         block->b[side] = place.at;
@@ -215,70 +220,55 @@ static void lay_panel(const struct work *work, const struct task *task,
     }
 }
 
-/* Two strips of the task's, of which the last may be one. STEP is the number
- * within the part that has BEGUN. */
-static void lay_strips(const struct work *work, const struct task *task,
-                       int64_t first, int64_t begun, int64_t step,
-                       struct db_bf16_block *block)
-{
-    const struct db_bf16_operand *a = &work->a;
-    int64_t side;
-
-    for (side = 0; side < 2; side++) {
-        const int64_t strip = db_blas_smaller(first + side, task->strips - 1);
-        const struct place place =
-            a->pack == NULL
-                ? in_place(a, task->first + strip, begun + step)
-                : in_buffer(task->block + strip * work->part * tile_size(a),
-                            work->a_at + step);
-
-        block->a[side] = place.at;
-        block->a_at = place.step_at;
-        block->a_line = place.line;
-        block->a_apart = place.apart;
-    }
-}
-
-/* Two strips of the task's meet a few steps of a panel. */
-static void meet_strips(const struct work *work, const struct task *task,
-                        const struct stretch *s, bool is_whole, int64_t first,
-                        struct db_bf16_block *block)
+/* A strip of the task's; of A only one may be left, which then is there twice,
+ * and the second time its sums go nowhere. */
+static void lay_strip(const struct work *work, const struct task *task,
+                      const struct stretch *s, int64_t strip, bool is_whole,
+                      struct db_bf16_block *block, struct db_bf16_pair *pair)
 {
     const struct db_bf16_product *p = work->p;
+    const struct db_bf16_operand *a = &work->a;
+    const int64_t here = db_blas_smaller(strip, task->strips - 1);
     const int64_t column = column_of(p, s->panel * 2);
-    const float *bias = p->result.bias;
-    const int64_t there = db_blas_smaller(2, task->strips - first);
-    bool is_put[2] = {false, false};
-    int64_t side;
+    const struct place place =
+        a->pack == NULL
+            ? in_place(a, task->first + here, s->begun + s->step)
+            : in_buffer(task->block + here * work->part * tile_size(a),
+                        work->a_at + s->step);
+    const float *bias = p->result.bias == NULL ? NULL : p->result.bias + column;
+    float *y = NULL;
 
-    if (bias != NULL)
-        bias += column;
-    for (side = 0; side < 2; side++) {
-        const int64_t strip = task->first + first + side;
-        float *y = NULL;
+    if (is_whole && strip == here && task->is_whole[strip])
+        y = p->result.y +
+            row_of(p, (task->first + strip) * DB_BF16_SIDE) * p->y_row + column;
+    block->a_at = place.step_at;
+    block->a_line = place.line;
+    block->a_apart = place.apart;
+    pair->a[strip % 2] = place.at;
+    pair->sums[strip % 2] =
+        sums_of(work, s, task->c + strip * STRIP_SUMS, y, bias);
+}
 
-        is_put[side] = side < there && !(is_whole && is_whole_strip(p, strip));
-        if (side < there && !is_put[side])
-            y = p->result.y + row_of(p, strip * DB_BF16_SIDE) * p->y_row +
-                column;
-        block->sums[side] =
-            sums_of(work, s, task->c + (first + side) * STRIP_SUMS, y, bias);
-    }
-    p->isa->multiply(block);
-    for (side = 0; side < there && s->is_last; side++)
-        if (is_put[side])
-            put_strip(work, s->panel, task->first + first + side,
-                      s->is_first_part, task->c + (first + side) * STRIP_SUMS);
+static void put_strips(const struct work *work, const struct task *task,
+                       const struct stretch *s, bool is_whole)
+{
+    int64_t i;
+
+    for (i = 0; i < task->strips; i++)
+        if (!is_whole || !task->is_whole[i])
+            put_strip(work, s->panel, task->first + i, s->is_first_part,
+                      task->c + i * STRIP_SUMS);
 }
 
 /* A panel meets all strips of the task, a few of a part's steps at a time. */
 static void meet_panel(const struct work *work, const struct task *task,
                        int64_t panel, int64_t begun, int64_t steps)
 {
-    struct db_bf16_block block = {.a_parts = work->a.parts,
-                                  .b_parts = work->b.parts};
     const bool is_whole =
         is_plain(&work->p->result) && is_whole_panel(work, panel);
+    struct db_bf16_block block = {.a_parts = work->a.parts,
+                                  .b_parts = work->b.parts};
+    struct db_bf16_pair pairs[MOST_STRIPS / 2];
     struct stretch s = {
         .panel = panel, .begun = begun, .is_first_part = begun == 0};
     int64_t i;
@@ -288,23 +278,31 @@ static void meet_panel(const struct work *work, const struct task *task,
         s.is_first = s.step == 0;
         s.is_last = s.step + s.steps == steps;
         block.steps = s.steps;
-        lay_panel(work, task, panel, begun + s.step, s.steps, &block);
-        for (i = 0; i < task->strips; i += 2) {
-            lay_strips(work, task, i, begun, s.step, &block);
-            meet_strips(work, task, &s, is_whole, i, &block);
+        block.is_far = s.is_last && work->is_far;
+        lay_panel(work, task, &s, &block);
+        for (i = 0; i < task->strips + task->strips % 2; i++) {
+            lay_strip(work, task, &s, i, is_whole, &block, &pairs[i / 2]);
+            pairs[i / 2].b[i % 2] = block.b[i % 2];
         }
+        work->p->isa->multiply_pairs(&block, pairs, (task->strips + 1) / 2);
+        if (s.is_last)
+            put_strips(work, task, &s, is_whole);
     }
 }
 
 static void begin_task(const struct work *work, int64_t index, int worker,
                        struct task *task)
 {
+    int64_t i;
+
     task->first = index / work->groups * work->block;
     task->strips =
         db_blas_smaller(work->block, work->p->a.strips - task->first);
     task->block = work->own + worker * work->own_size;
     task->panel = task->block + work->block_size;
     task->c = (float *)(void *)(task->panel + work->panel_size);
+    for (i = 0; i < task->strips; i++)
+        task->is_whole[i] = is_whole_strip(work->p, task->first + i);
 }
 
 static void multiply_block(void *argument, int64_t index, int worker)
@@ -367,13 +365,12 @@ static void divide(struct work *work, int threads)
     int64_t parts, i;
 
     divide_tasks(work, threads);
+    work->is_far = p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
     work->few = PANEL_TILES / 2 / work->b.parts;
     work->part = p->part;
     if (work->part == 0) {
         parts = db_blas_pieces(p->steps * work->block, fit);
         work->part = db_blas_pieces(p->steps, parts);
-        work->part = db_blas_pieces(work->part, work->few) * work->few;
-        work->part = db_blas_smaller(work->part, p->steps);
     }
     work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
     for (i = 0; i < BLOCK_TILES; i++)
@@ -458,7 +455,7 @@ static int run_tasks(const dreambooth_kernel_host *host, struct work *work)
     work->panel_size =
         work->b.pack == NULL ? 0 : 2 * work->few * tile_size(&work->b);
     work->own_size = work->block_size + work->panel_size +
-                     work->block * STRIP_SUMS * (int64_t)sizeof(float);
+                     (work->block + 1) * STRIP_SUMS * (int64_t)sizeof(float);
     work->own =
         host->scratch_new(host, (size_t)(host->threads * work->own_size));
     if (work->own == NULL)
