@@ -70,6 +70,7 @@ struct dreambooth_kernel_host {
     void *library;     /* the library's own */
     void *user;        /* of the backend that the slot is from */
     int32_t precision; /* enum dreambooth_precision, one for each model */
+    int32_t overwrite; /* see DREAMBOOTH_OVERWRITES; else 0 */
 };
 
 /*
@@ -343,9 +344,12 @@ typedef struct dreambooth_sum_squares {
  * What the slots of a table can do; to be added up. READS_BFLOAT16: gemm,
  * conv2d_forward and conv2d_backward_data read b_bf16 and weight_bf16. Without
  * it the library gives them floats, made in scratch memory for each call.
+ * OVERWRITES: conv2d_backward_weight writes dweight, which then holds anything,
+ * where the host's overwrite is not 0. Without it the library gives zeros.
  */
 enum dreambooth_backend_feature {
-    DREAMBOOTH_READS_BFLOAT16 = 1 /* weights in bfloat16 */
+    DREAMBOOTH_READS_BFLOAT16 = 1, /* weights in bfloat16 */
+    DREAMBOOTH_OVERWRITES = 2      /* first gradients are not added to zeros */
 };
 
 typedef struct dreambooth_backend {

@@ -2,24 +2,45 @@
 /*
  * Convolutions, by the backend's three conv2d kernels.
  */
+#include <string.h>
+
 #include "grad/tape_int.h"
+
+/* Fills dW where FRESH is set, else adds to it. */
+static int run_weight(struct db_device *device, const dreambooth_conv2d *a,
+                      bool fresh)
+{
+    const int64_t count =
+        a->out_channels * a->kernel_height * a->kernel_width * a->in_channels;
+    int status;
+
+    if (fresh && !db_device_overwrites(device)) {
+        memset(a->dweight, 0, (size_t)count * sizeof(*a->dweight));
+        fresh = false;
+    }
+    device->host.overwrite = fresh;
+    status = db_run(device, conv2d_backward_weight, a);
+    device->host.overwrite = 0;
+    return status;
+}
 
 /* dW and db from x and dy; db alone where the weight does not train. */
 static int params_backward(struct db_tape *tape, struct db_op *op,
                            struct db_tensor *dy, dreambooth_conv2d *a)
 {
     struct db_param *weight = op->params[0], *bias = op->params[1];
+    bool fresh;
 
     if (!db_param_wanted(weight))
         return db_bias_backward(tape, bias, dy);
     a->x = db_tensor_f32(op->saved[0]);
-    a->dweight = db_param_gradient(tape, weight);
+    a->dweight = db_param_fresh_gradient(tape, weight, &fresh);
     if (a->dweight == NULL)
         return tape->status;
     if (db_param_wanted(bias) &&
         (a->dbias = db_param_gradient(tape, bias)) == NULL)
         return tape->status;
-    return db_run(tape->device, conv2d_backward_weight, a);
+    return run_weight(tape->device, a, fresh);
 }
 
 /* saved: x, if the weight trains. dx comes from dy and W. */

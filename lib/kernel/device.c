@@ -196,6 +196,12 @@ int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
     return DREAMBOOTH_OK;
 }
 
+bool db_device_overwrites(const struct db_device *device)
+{
+    return (device->kernels.features[DB_SLOT_INDEX(conv2d_backward_weight)] &
+            DREAMBOOTH_OVERWRITES) != 0;
+}
+
 const dreambooth_kernel_host *db_device_host(struct db_device *device,
                                              size_t index)
 {

@@ -70,6 +70,9 @@ void db_device_set_kernels(struct db_device *device,
 int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
                      struct db_kernels *kernels);
 
+/* Whether conv2d_backward_weight writes where its host says so. */
+bool db_device_overwrites(const struct db_device *device);
+
 /* What the slot at INDEX is given as its host. */
 const dreambooth_kernel_host *db_device_host(struct db_device *device,
                                              size_t index);

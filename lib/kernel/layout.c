@@ -90,7 +90,8 @@ AT(kernel_host, scratch_free,
 AT(kernel_host, library, void *, 40, 24, 24);
 AT(kernel_host, user, void *, 48, 28, 28);
 AT(kernel_host, precision, int32_t, 56, 32, 32);
-SIZE(kernel_host, 64, 36, 36);
+AT(kernel_host, overwrite, int32_t, 60, 36, 36);
+SIZE(kernel_host, 64, 40, 40);
 
 AT(gemm, batch, int64_t, 0, 0, 0);
 AT(gemm, m, int64_t, 8, 8, 8);

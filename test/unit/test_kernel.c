@@ -29,7 +29,7 @@ struct bag {
 struct test_case {
     const char *name;
     int (*run)(struct db_device *device, struct bag *bag, const int64_t *shape);
-    int64_t shape[12];
+    int64_t shape[13];
     double tolerance;
 };
 
@@ -150,12 +150,20 @@ static int run_conv_data(struct db_device *d, struct bag *bag, const int64_t *s)
 static int run_conv_weight(struct db_device *d, struct bag *bag,
                            const int64_t *s)
 {
+    const int64_t count = s[4] * s[5] * s[5] * s[3];
     dreambooth_conv2d a;
+    int64_t i;
+    int status;
 
     conv_arguments(bag, s, &a);
-    a.dweight = output(bag, s[4] * s[5] * s[5] * s[3]);
+    a.dweight = output(bag, count);
     a.dbias = s[11] ? output(bag, s[4]) : NULL;
-    return db_run(d, conv2d_backward_weight, &a);
+    d->host.overwrite = (int32_t)s[12];
+    for (i = 0; i < count && s[12]; i++)
+        a.dweight[i] = NAN; /* that is written must not matter */
+    status = db_run(d, conv2d_backward_weight, &a);
+    d->host.overwrite = 0;
+    return status;
 }
 
 static float *offset_input(struct bag *bag, int64_t count, int64_t offset)
@@ -664,6 +672,19 @@ static const struct test_case cases[] = {
     {"weight tiles",
      run_conv_weight,
      {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1},
+     2e-6},
+
+    {"first weight",
+     run_conv_weight,
+     {3, 7, 5, 11, 13, 3, 1, 1, 1, 1, 1, 1, 1},
+     2e-6},
+    {"first weight 1x1",
+     run_conv_weight,
+     {3, 5, 7, 17, 19, 1, 1, 0, 0, 0, 0, 1, 1},
+     2e-6},
+    {"first weight tiles",
+     run_conv_weight,
+     {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1, 1},
      2e-6},
 
     {"group norm", run_group_norm, {3, 35, 12, 4, 0, 7}, 2e-6},

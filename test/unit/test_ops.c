@@ -992,6 +992,38 @@ START_TEST(frozen_parameters_cost_nothing)
 }
 END_TEST
 
+static int adding_weight(const dreambooth_kernel_host *host,
+                         const dreambooth_conv2d *a)
+{
+    ck_assert_int_eq(host->overwrite, 0);
+    return db_backend_reference.conv2d_backward_weight(host, a);
+}
+
+/* A backend that only adds finds zeros in first gradients. */
+START_TEST(first_gradients_are_zeros_for_those_who_add)
+{
+    dreambooth_backend table = db_backend_reference;
+    struct bench adding, writing;
+    struct outcome a, b;
+
+    table.features = 0;
+    table.conv2d_backward_weight = adding_weight;
+    open_bench(&adding, &table, 1);
+    open_bench(&writing, &db_backend_reference, 1);
+    load_case(&adding, &cases[2]);
+    load_case(&writing, &cases[2]);
+    ck_assert_int_eq(run(&adding, ~0u, &a), DREAMBOOTH_OK);
+    ck_assert_int_eq(run(&writing, ~0u, &b), DREAMBOOTH_OK);
+    check_same(cases[2].name, &a, &b);
+    forget(&a);
+    forget(&b);
+    unload_case(&adding);
+    unload_case(&writing);
+    close_bench(&adding);
+    close_bench(&writing);
+}
+END_TEST
+
 /* Applications to shapes that do not fit; TEXT is in the error. */
 static const struct misfit {
     struct op_case c;
@@ -1419,6 +1451,8 @@ static Suite *ops_suite(void)
     unit_add(suite, "allocations fail", allocations_fail);
     unit_add(suite, "kernels fail", kernels_fail);
     unit_add(suite, "frozen parameters", frozen_parameters_cost_nothing);
+    unit_add(suite, "first gradients",
+             first_gradients_are_zeros_for_those_who_add);
     unit_add(suite, "misfits", misfits_are_errors);
     unit_add(suite, "missing inputs", missing_inputs_are_errors);
     unit_add(suite, "ids", ids_are_checked);

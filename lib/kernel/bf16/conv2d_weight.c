@@ -104,7 +104,7 @@ static int multiply(const dreambooth_kernel_host *host,
         .column_of = g->column_of,
         .width_of = g->width_of,
         .y_row = patch,
-        .result = {g->c->dweight, 1.0f, 1.0f, NULL}};
+        .result = {g->c->dweight, 1.0f, host->overwrite ? 0.0f : 1.0f, NULL}};
 
     lay_strips(g);
     return db_bf16_multiply(host, &p);

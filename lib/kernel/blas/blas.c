@@ -21,6 +21,7 @@ INHERIT(embedding_backward, dreambooth_embedding)
 const dreambooth_backend db_backend_blas = {
     .size = sizeof(dreambooth_backend),
     .abi = DREAMBOOTH_BACKEND_ABI,
+    .features = DREAMBOOTH_OVERWRITES,
     .name = "blas",
     .gemm = db_blas_gemm,
     .conv2d_forward = db_blas_conv2d_forward,

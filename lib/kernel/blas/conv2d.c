@@ -34,6 +34,7 @@ struct conv_work {
     int64_t scratch_step; /* floats a worker */
     int64_t patch;        /* kernel_height kernel_width in_channels */
     int64_t pixels;       /* of y, over the batch */
+    float beta;           /* backward_weight: of what is in dweight */
     /* backward_data: the class of input pixels at work */
     int64_t class_y, class_x;
     int64_t class_height, class_width;
@@ -428,7 +429,8 @@ static void weight_tile(void *argument, int64_t index, int worker)
         db_blas_lay_patches(c, pixel, rows, first, width, patches);
         db_blas_sgemm(1, 0, channels, width, rows, 1.0f,
                       c->dy + pixel * c->out_channels + channel,
-                      c->out_channels, patches, width, 1.0f,
+                      c->out_channels, patches, width,
+                      pixel == 0 ? work->beta : 1.0f,
                       c->dweight + channel * work->patch + first, work->patch);
     }
 }
@@ -439,6 +441,7 @@ static int add_weight(const dreambooth_kernel_host *host,
     struct conv_work work;
 
     init_work(&work, c);
+    work.beta = host->overwrite ? 0.0f : 1.0f;
     work.tiles = db_blas_divide(c->out_channels, work.patch, work.pixels,
                                 c->out_channels);
     while (work.tiles.tile_n > 2 * BLOCK_COLUMNS)
@@ -460,7 +463,7 @@ static int pointwise_weight(const dreambooth_kernel_host *host,
         .k = c->batch * c->out_height * c->out_width,
         .transpose_a = 1,
         .alpha = 1.0f,
-        .beta = 1.0f,
+        .beta = host->overwrite ? 0.0f : 1.0f,
         .a = c->dy,
         .lda = c->out_channels,
         .b = c->x,

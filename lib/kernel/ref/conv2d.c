@@ -7,6 +7,7 @@
 #include "kernel/ref/ref_int.h"
 
 #include <stddef.h>
+#include <string.h>
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -212,7 +213,10 @@ int db_ref_conv2d_backward_weight(const dreambooth_kernel_host *host,
     int64_t place;
     int64_t first;
 
-    (void)host;
+    if (host->overwrite)
+        memset(a->dweight, 0,
+               (size_t)(a->out_channels * places * a->in_channels) *
+                   sizeof(*a->dweight));
     for (channel = 0; channel < a->out_channels; channel++) {
         for (place = 0; place < places; place++)
             for (first = 0; first < a->in_channels; first += DB_REF_BLOCK)

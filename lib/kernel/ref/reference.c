@@ -9,6 +9,7 @@
 const dreambooth_backend db_backend_reference = {
     .size = sizeof(dreambooth_backend),
     .abi = DREAMBOOTH_BACKEND_ABI,
+    .features = DREAMBOOTH_OVERWRITES,
     .name = "reference",
     .gemm = db_ref_gemm,
     .conv2d_forward = db_ref_conv2d_forward,

@@ -270,7 +270,7 @@ static int backward_weight(const dreambooth_kernel_host *host,
                                       .source = a,
                                       .c = a->dweight,
                                       .c_row = patch,
-                                      .beta = 1.0f};
+                                      .beta = host->overwrite ? 0.0f : 1.0f};
     const dreambooth_rows rows = {
         .batch = 1,
         .rows = p.k,

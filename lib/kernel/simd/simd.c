@@ -84,8 +84,9 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
 #define TABLE(called, with)                                                    \
     {                                                                          \
         .size = sizeof(dreambooth_backend), .abi = DREAMBOOTH_BACKEND_ABI,     \
-        .features = DREAMBOOTH_READS_BFLOAT16, .name = called, .user = with,   \
-        .gemm = db_simd_gemm, .conv2d_forward = db_simd_conv2d_forward,        \
+        .features = DREAMBOOTH_READS_BFLOAT16 | DREAMBOOTH_OVERWRITES,         \
+        .name = called, .user = with, .gemm = db_simd_gemm,                    \
+        .conv2d_forward = db_simd_conv2d_forward,                              \
         .conv2d_backward_data = db_simd_conv2d_backward_data,                  \
         .conv2d_backward_weight = db_simd_conv2d_backward_weight,              \
         .group_norm_forward = db_blas_group_norm_forward,                      \
