@@ -418,7 +418,9 @@ static void check_png(struct db_env *env, const struct png_form *form,
     for (y = 0; y < height; y++)
         for (x = 0; x < width; x++) {
             expected_pixel(form, x, y, want);
-            ck_assert_mem_eq(got->pixels + (y * width + x) * 3, want, 3);
+            unit_assert_msg(
+                memcmp(got->pixels + (y * width + x) * 3, want, 3) == 0,
+                "pixel %d, %d", x, y);
         }
     db_image_free(env, got);
 }
@@ -970,7 +972,8 @@ static void check_resize(struct db_env *env, const struct db_image *image,
     for (i = 0; i < width * height * 3; i++) {
         double want = whole[i] < 0 ? 0 : whole[i] > 255 ? 255 : whole[i];
 
-        ck_assert_double_le(fabs(got->pixels[i] - want), 1.6);
+        unit_assert_msg(fabs(got->pixels[i] - want) <= 1.6,
+                        "number %d: %d, not %g", i, got->pixels[i], want);
     }
     db_image_free(env, got);
     free(from);
@@ -1015,7 +1018,8 @@ START_TEST(resize_keeps_flat_colours)
                                              (enum db_filter)filter, &got),
                              0);
             for (i = 0; i < db_image_size(got); i++)
-                ck_assert_int_eq(got->pixels[i], levels[k]);
+                unit_assert_msg(got->pixels[i] == levels[k], "%d, not %d",
+                                got->pixels[i], levels[k]);
             db_image_free(env, got);
         }
     db_image_free(env, image);

