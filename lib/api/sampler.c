@@ -190,11 +190,7 @@ static int check_memory(const dreambooth_sampler *sampler,
 {
     const struct db_sampler_settings *settings = db_sampler_settings_of(made);
     struct db_env *env = sampler->env;
-    uint64_t needed =
-        atomic_load(&env->live_bytes) +
-        db_sampler_memory(sampler->model->pipeline, settings->width,
-                          settings->height, settings->batch,
-                          settings->guidance_scale > 1);
+    uint64_t needed = atomic_load(&env->live_bytes) + db_sampler_memory(made);
 
     if (env->limit_bytes == 0 || needed <= env->limit_bytes)
         return DREAMBOOTH_OK;

@@ -82,6 +82,11 @@ int db_unet_steps_new(struct db_env *env, int64_t count,
                       struct db_unet_steps *steps);
 void db_unet_steps_release(struct db_unet_steps *steps);
 
+/* Floats that stay from step to step, of COUNT timesteps and a context of ROWS
+ * prompts of LENGTH tokens. */
+uint64_t db_unet_steps_floats(const struct db_unet *unet, int64_t count,
+                              int64_t rows, int64_t length);
+
 /* db_unet_forward() with timestep INDEX of STEPS for all images, and a CONTEXT
  * over the same tensor each time. Nothing is recorded. */
 struct db_var *db_unet_step(struct db_tape *tape, const struct db_unet *unet,

@@ -35,6 +35,60 @@ void db_unet_steps_release(struct db_unet_steps *steps)
     steps->timesteps = NULL;
 }
 
+/* What a linear layer gives for each row. */
+static uint64_t width_of(const struct db_linear_layer *layer)
+{
+    return (uint64_t)layer->weight->shape.size[0];
+}
+
+static uint64_t resnets_width(const struct db_resnet *resnets, int64_t count)
+{
+    uint64_t width = 0;
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        width += width_of(&resnets[i].time_emb_proj);
+    return width;
+}
+
+/* Keys and values of the prompt. */
+static uint64_t transformers_width(const struct db_transformer *transformers,
+                                   int64_t count)
+{
+    uint64_t width = 0;
+    int64_t i, k;
+
+    for (i = 0; i < count; i++)
+        for (k = 0; k < transformers[i].count; k++)
+            width += width_of(&transformers[i].blocks[k].attn2.to_k) +
+                     width_of(&transformers[i].blocks[k].attn2.to_v);
+    return width;
+}
+
+uint64_t db_unet_steps_floats(const struct db_unet *unet, int64_t count,
+                              int64_t rows, int64_t length)
+{
+    const struct db_unet_block *const sides[] = {unet->down, unet->up};
+    uint64_t times = (uint64_t)(count < AT_ONCE ? count : AT_ONCE);
+    uint64_t time_width =
+        width_of(&unet->time_linear_2) + resnets_width(unet->mid_resnets, 2);
+    uint64_t context_width = transformers_width(&unet->mid_attention, 1);
+    int64_t level;
+    size_t side;
+
+    for (side = 0; side < DB_COUNT(sides); side++)
+        for (level = 0; level < unet->config.levels; level++) {
+            const struct db_unet_block *block = &sides[side][level];
+
+            time_width += resnets_width(block->resnets, block->count);
+            if (block->attentions != NULL)
+                context_width +=
+                    transformers_width(block->attentions, block->count);
+        }
+    return times * time_width +
+           (uint64_t)rows * (uint64_t)length * context_width;
+}
+
 static uint64_t version_of(const struct db_unet *unet)
 {
     uint64_t version = 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What sampling needs at its peak: either the UNet at its finest level with all
- * skip connections waiting, or the VAE's last blocks at the image's full size.
+ * skip connections waiting, or the VAE's last blocks at the image's full size;
+ * and beside either what the UNet keeps from step to step.
  */
-#include "sample/sampler.h"
+#include "sample/sampler_int.h"
 
 /* The skip connections, and a transformer with its feed-forward layer. */
 static uint64_t unet_floats(const struct db_unet_config *config,
@@ -34,15 +35,18 @@ static uint64_t vae_floats(const struct db_vae_config *config, uint64_t pixels)
     return pixels * 2 * (first + second);
 }
 
-uint64_t db_sampler_memory(const struct db_pipeline *pipeline, int64_t width,
-                           int64_t height, int64_t batch, bool guided)
+uint64_t db_sampler_memory(const struct db_sampler *sampler)
 {
-    uint64_t factor = (uint64_t)pipeline->vae->factor;
-    uint64_t pixels = (uint64_t)width * (uint64_t)height;
-    uint64_t rows = (uint64_t)batch * (guided ? 2 : 1);
+    const struct db_pipeline *pipeline = sampler->pipeline;
+    const struct db_sampler_settings *settings = &sampler->settings;
+    int64_t rows = settings->batch * (sampler->guided ? 2 : 1);
+    uint64_t latents = (uint64_t)(sampler->width * sampler->height);
+    uint64_t pixels = (uint64_t)(settings->width * settings->height);
     uint64_t unet =
-        unet_floats(&pipeline->unet->config, rows * pixels / (factor * factor));
+        unet_floats(&pipeline->unet->config, (uint64_t)rows * latents);
     uint64_t vae = vae_floats(&pipeline->vae->config, pixels);
+    uint64_t steps = db_unet_steps_floats(pipeline->unet, sampler->calls, rows,
+                                          sampler->prompt->shape.size[1]);
 
-    return (unet > vae ? unet : vae) * sizeof(float);
+    return (steps + (unet > vae ? unet : vae)) * sizeof(float);
 }

@@ -73,8 +73,7 @@ int db_sampler_preview(struct db_sampler *sampler, int64_t index,
 const struct db_sampler_settings *db_sampler_settings_of(
     const struct db_sampler *sampler);
 
-/* What a run needs at its peak beside the model, in bytes; an estimate. */
-uint64_t db_sampler_memory(const struct db_pipeline *pipeline, int64_t width,
-                           int64_t height, int64_t batch, bool guided);
+/* What its run needs at its peak beside the model, in bytes; an estimate. */
+uint64_t db_sampler_memory(const struct db_sampler *sampler);
 
 #endif

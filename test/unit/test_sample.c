@@ -409,6 +409,17 @@ static void change(const char *name)
     params->items[i]->version++;
 }
 
+/* Of all that STEPS keeps. */
+static uint64_t floats_of(const struct db_unet_steps *steps)
+{
+    int64_t count = db_tensor_count(steps->times);
+    size_t i;
+
+    for (i = 0; i < steps->memo.count; i++)
+        count += db_tensor_count(steps->memo.entries[i].y);
+    return (uint64_t)count;
+}
+
 /* Over the steps of a sampler, what is linear in the prompt or the timesteps is
  * computed once, and anew when parameters have changed. */
 START_TEST(steps_share_what_stays)
@@ -449,8 +460,46 @@ START_TEST(steps_share_what_stays)
         db_tensor_release(first);
         db_tensor_release(second);
     }
+    ck_assert_uint_eq(db_unet_steps_floats(pipeline->unet, 4, 2, 5),
+                      floats_of(&steps));
     db_tensor_release(context);
     db_unet_steps_release(&steps);
+}
+END_TEST
+
+/* The memory that a run of one image is said to need. */
+static uint64_t memory_of(const char *steps, const char *guidance_scale)
+{
+    struct db_sampler *sampler = NULL;
+    uint64_t result;
+
+    set("steps", steps);
+    set("guidance-scale", guidance_scale);
+    set("sampler", "ddim");
+    ck_assert_int_eq(db_sampler_new(&device, pipeline, &settings, &sampler),
+                     DREAMBOOTH_OK);
+    result = db_sampler_memory(sampler);
+    db_sampler_free(sampler);
+    return result;
+}
+
+/* What stays from step to step is part of it, and so is the negative prompt. */
+START_TEST(memory_counts_what_stays)
+{
+    const int64_t length = 8; /* of tiny_text's prompts */
+    uint64_t one = memory_of("1", "1"), four = memory_of("4", "1");
+    uint64_t two_rows = memory_of("1", "7.5");
+
+    ck_assert_uint_eq(four - one,
+                      sizeof(float) *
+                          (db_unet_steps_floats(pipeline->unet, 4, 1, length) -
+                           db_unet_steps_floats(pipeline->unet, 1, 1, length)));
+    ck_assert_uint_ge(two_rows - one,
+                      sizeof(float) *
+                          (db_unet_steps_floats(pipeline->unet, 1, 2, length) -
+                           db_unet_steps_floats(pipeline->unet, 1, 1, length)));
+    ck_assert_uint_gt(db_unet_steps_floats(pipeline->unet, 1, 2, length),
+                      db_unet_steps_floats(pipeline->unet, 1, 1, length));
 }
 END_TEST
 
@@ -531,6 +580,7 @@ int main(void)
     add(suite, "files", files_tell_how_they_were_made);
     add(suite, "nan", nan_is_told_with_its_step);
     add(suite, "steps", steps_share_what_stays);
+    add(suite, "memory", memory_counts_what_stays);
     add(suite, "schedulers", damaged_schedulers_are_refused);
     add(suite, "allocations", every_allocation_may_fail);
     return unit_main(suite);
