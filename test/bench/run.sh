@@ -76,6 +76,7 @@ case $2 in
 esac
 case $* in
     *form=broken*) exit 1 ;;
+    *form=slow*) exec sleep 60 ;;
 esac
 echo ready
 while read -r line; do
@@ -97,6 +98,9 @@ if command -v python3 >/dev/null 2>&1; then
     check "its row" grep -q '^| small model.* m*s | 1000.00 s | eager | 0.00 ' \
         "$temp/table"
     check "its machine" grep -q '1 threads.*PyTorch of the test' "$temp/table"
+    check "a form that takes too long is left" compare ROWS=sample-f32 \
+        FORMS="slow eager" FORM_LIMIT=0.1
+    check "the other is taken" grep -q ' | eager | ' "$temp/table"
     check "a row that is not there" \
         test "$(compare ROWS=nonsense || echo failed)" = failed
     check "no form that runs" \

@@ -27,7 +27,11 @@ def setting(name, default=""):
 
 THREADS = setting("THREADS", str(os.cpu_count()))
 BACKEND = setting("BACKEND", "simd")
-LIMIT = 60 * int(setting("LIMIT", "20"))  # minutes for one worker
+LIMIT = 60 * float(setting("LIMIT", "20"))  # for one worker
+FORM_LIMIT = 60 * float(setting("FORM_LIMIT", "10"))  # for a form that is tried
+# What was compiled for a trial is there for the comparison.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR",
+                      os.path.join(WORK, "inductor"))
 
 
 def say(text):
@@ -69,11 +73,13 @@ class Sides:
             [os.path.join(BUILD, "test/bench-run"), "worker"] + words +
             [f"threads={THREADS}", f"backend={BACKEND}"], LIMIT, self.log)
 
-    def theirs(self, row, form):
+    def theirs(self, row, form, limit=LIMIT):
+        # The first run compiles; the second still has its guards to settle.
+        warm = 2 if "compile" in form.split("+") else 1
         words = (row.request + " " + row.theirs).split()
         return lambda: workers.Worker(
             [self.python, os.path.join(HERE, "theirs.py")] + words +
-            [f"threads={THREADS}", f"form={form}"], LIMIT, self.log)
+            [f"threads={THREADS}", f"form={form}"], limit, self.log, warm)
 
     def versions(self):
         return subprocess.run(
@@ -114,7 +120,8 @@ class Forms:
         for form in forms:
             try:
                 runs = 1 if row.alone else min(row.runs, 3)
-                seconds, _ = workers.measure(self.sides.theirs(row, form), runs)
+                seconds, _ = workers.measure(
+                    self.sides.theirs(row, form, FORM_LIMIT), runs)
                 times[form] = seconds
                 say(f"{row.name}: PyTorch, {form}: {seconds:.3f} s")
             except workers.Failed:

@@ -23,7 +23,9 @@ class Absent(Exception):
 class Worker:
     """One process, from its start to its peak of memory."""
 
-    def __init__(self, command, limit, log):
+    def __init__(self, command, limit, log, warm=1):
+        """LIMIT: seconds. WARM: runs that do not count."""
+        self.warm = warm
         environment = dict(os.environ, OPENBLAS_NUM_THREADS="1",
                            DIFFUSERS_VERBOSITY="error",
                            TRANSFORMERS_VERBOSITY="error")
@@ -55,6 +57,10 @@ class Worker:
             raise Failed()
         return float(words[1])
 
+    def warm_up(self):
+        for _ in range(self.warm):
+            self.run()
+
     def close(self):
         """The most memory that it had, in bytes."""
         output, _ = self.process.communicate()
@@ -72,7 +78,7 @@ class Worker:
 def measure(start, runs):
     """Median seconds and peak of one worker alone."""
     worker = start()
-    worker.run()
+    worker.warm_up()
     times = [worker.run() for _ in range(runs)]
     return statistics.median(times), worker.close()
 
@@ -81,7 +87,7 @@ def alternate(starts, runs):
     """The same of two workers that take turns."""
     workers = [start() for start in starts]
     for worker in workers:
-        worker.run()
+        worker.warm_up()
     times = [[worker.run() for worker in workers] for _ in range(runs)]
     return [(statistics.median(column), worker.close())
             for column, worker in zip(zip(*times), workers)]
