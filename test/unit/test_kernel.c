@@ -919,6 +919,7 @@ static bool is_slow(const struct tiles *tiles, const struct test_case *c)
 {
     const bool is_large = strstr(c->name, "tiles") != NULL ||
                           strstr(c->name, "squares") != NULL ||
+                          strstr(c->name, "bands") != NULL ||
                           strstr(c->name, "heads") != NULL;
 
     return is_large && (tiles->isa == &db_bf16_plain ||
