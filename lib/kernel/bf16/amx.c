@@ -124,13 +124,44 @@ INLINE void fetch_sums(const struct db_bf16_pair *pair, int64_t step)
     }
 }
 
+/* A pair's share of the rows that are wanted. */
+struct share {
+    int64_t first, end;
+};
+
+INLINE void fetch_wanted(const struct db_bf16_wanted *wanted,
+                         const struct share *share, int64_t step)
+{
+    const uint8_t *at;
+    int64_t i;
+
+    if (step >= wanted->steps)
+        return;
+    at = wanted->at + wanted->step_at[step] + share->first * wanted->row;
+    for (i = share->first; i < share->end; i++, at += wanted->row) {
+        _mm_prefetch((const char *)at, _MM_HINT_T1);
+        if (wanted->lines > 1)
+            _mm_prefetch((const char *)at + DB_BF16_LINE, _MM_HINT_T1);
+    }
+}
+
+INLINE void fetch(const struct db_bf16_block *block,
+                  const struct db_bf16_pair *pair, const struct share *share,
+                  int64_t step)
+{
+    if (block->is_far)
+        fetch_sums(pair, step);
+    fetch_wanted(&block->wanted, share, step);
+}
+
 #define TOGETHER 8 /* steps */
 
 /* Products run ahead of what waits for them. A tile that is stored after more
  * than 130 of them was measured to wait for 250 ns, which is 40 products; one
  * that is stored between, wherever, keeps them from it. */
 INLINE void along_k(const struct db_bf16_block *block,
-                    const struct db_bf16_pair *pair, const struct kind kind)
+                    const struct db_bf16_pair *pair, const struct share *share,
+                    const struct kind kind)
 {
     const int64_t *a = block->a_at, *b = block->b_at;
     const int64_t *const end = a + block->steps;
@@ -140,15 +171,13 @@ INLINE void along_k(const struct db_bf16_block *block,
     for (; end - a >= TOGETHER; a += TOGETHER, b += TOGETHER) {
 #pragma GCC unroll 8
         for (i = 0; i < TOGETHER; i++) {
-            if (block->is_far)
-                fetch_sums(pair, a - block->a_at + i);
+            fetch(block, pair, share, a - block->a_at + i);
             one_step(block, pair, a[i], b[i], kind);
         }
         _tile_stored(0, line, 0);
     }
     for (; a < end; a++, b++) {
-        if (block->is_far)
-            fetch_sums(pair, a - block->a_at);
+        fetch(block, pair, share, a - block->a_at);
         one_step(block, pair, *a, *b, kind);
     }
 }
@@ -179,12 +208,18 @@ INLINE void all_pairs(const struct db_bf16_block *block,
                       const struct db_bf16_pair *pair, int64_t count,
                       const struct kind kind)
 {
+    const int64_t rows = (DB_BF16_PANEL + count - 1) / count;
+    struct share share = {0, rows};
+
     for (; count > 0; count--, pair++) {
         BEGIN_SUMS(0, 1, &pair->sums[0]);
         BEGIN_SUMS(2, 3, &pair->sums[1]);
-        along_k(block, pair, kind);
+        along_k(block, pair, &share, kind);
         END_SUMS(0, 1, &pair->sums[0]);
         END_SUMS(2, 3, &pair->sums[1]);
+        share.first = share.end;
+        share.end =
+            share.end + rows < DB_BF16_PANEL ? share.end + rows : DB_BF16_PANEL;
     }
 }
 

@@ -47,6 +47,14 @@ struct db_bf16_sums {
     int64_t from_row, to_row;
 };
 
+/* Memory that is read soon: for each step, 32 rows of a line or two. */
+struct db_bf16_wanted {
+    const uint8_t *at; /* NULL: nothing */
+    const int64_t *step_at;
+    int64_t steps, row; /* bytes from row to row */
+    int lines;
+};
+
 /* Two strips of A times two of B, over some steps. */
 struct db_bf16_block {
     int64_t steps;
@@ -55,9 +63,10 @@ struct db_bf16_block {
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    float *c;    /* [32, 32] */
-    bool add;    /* to c */
-    bool is_far; /* sums go to what the caches will not have */
+    float *c;                     /* [32, 32] */
+    bool add;                     /* to c */
+    bool is_far;                  /* sums go to what the caches will not have */
+    struct db_bf16_wanted wanted; /* to be fetched meanwhile */
 };
 
 /* Some such that differ in what stands here. */
@@ -172,11 +181,21 @@ struct db_bf16_product;
 typedef void db_bf16_pack(const struct db_bf16_product *product, int64_t strip,
                           int64_t step, int64_t steps, uint8_t *to);
 
+/* What packing of a panel reads: panels PANEL bytes apart; steps at STEP_AT,
+ * or, where that is NULL, STEP bytes apart. */
+struct db_bf16_raw {
+    const void *at;
+    int64_t panel, row, step;
+    const int64_t *step_at;
+    int lines;
+};
+
 /* An operand: packed where it is needed, or lying in tiles already. */
 struct db_bf16_operand {
     int64_t strips;
     int parts;
-    db_bf16_pack *pack; /* NULL: it lies at */
+    db_bf16_pack *pack;     /* NULL: it lies at */
+    struct db_bf16_raw raw; /* at may be NULL */
     const uint8_t *base;
     const int64_t *strip_at, *step_at; /* bytes, added up */
     int64_t line, apart;

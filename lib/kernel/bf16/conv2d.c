@@ -32,6 +32,7 @@ struct convolution {
     float *y;
     struct step *steps;
     int64_t *strip_at, *step_at, *row_of;
+    int64_t *weight_at; /* bytes of each step's */
 };
 
 static int64_t places_of(const struct convolution *c)
@@ -67,6 +68,22 @@ static int64_t planes_at_once(const struct convolution *c)
     return db_blas_pieces(planes, db_blas_pieces(planes, most));
 }
 
+static int64_t weight_size(const struct convolution *c)
+{
+    return c->weight.f32 != NULL ? 4 : 2;
+}
+
+static int64_t weight_at(const struct convolution *c, int64_t place,
+                         int64_t plane)
+{
+    const int64_t channel = plane * DB_BF16_STEP;
+
+    return weight_size(c) *
+           (c->reversed ? channel * c->weight.row +
+                              (places_of(c) - 1 - place) * c->out_channels
+                        : place * c->picture.channels + channel);
+}
+
 static void lay_steps(struct convolution *c, int64_t group)
 {
     const struct db_bf16_picture *p = &c->picture;
@@ -77,6 +94,7 @@ static void lay_steps(struct convolution *c, int64_t group)
             for (plane = first;
                  plane < db_blas_smaller(first + group, p->planes); plane++) {
                 c->steps[i] = (struct step){place, plane};
+                c->weight_at[i] = weight_at(c, place, plane);
                 c->step_at[i++] = (plane * p->positions +
                                    place / c->kernel_width * p->columns +
                                    place % c->kernel_width) *
@@ -163,6 +181,14 @@ static int multiply(const dreambooth_kernel_host *host,
     const int64_t strips = picture->batch * strips_of(c);
     const int64_t steps = places_of(c) * picture->planes;
     const int64_t group = planes_at_once(c);
+    const int64_t row = c->weight.row * weight_size(c);
+    const struct db_bf16_raw raw = {
+        c->weight.f32 != NULL ? (const void *)c->weight.f32 : c->weight.bf16,
+        DB_BF16_PANEL * (c->reversed ? weight_size(c) : row),
+        row,
+        0,
+        c->weight_at,
+        c->weight.f32 != NULL ? 2 : 1};
     const struct db_bf16_product p = {
         .isa = isa,
         .a = {.strips = strips,
@@ -174,7 +200,8 @@ static int multiply(const dreambooth_kernel_host *host,
               .apart = picture->apart},
         .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
               .parts = parts,
-              .pack = pack_weight},
+              .pack = pack_weight,
+              .raw = raw},
         .source = c,
         .steps = steps,
         .part = places_of(c) * group,
@@ -206,13 +233,14 @@ static int convolve(const dreambooth_kernel_host *host,
             (c->kernel_height - 1) * p->columns + c->kernel_width);
     p->parts = parts;
     c->steps = host->scratch_new(
-        host,
-        (size_t)steps * sizeof(*c->steps) +
-            (size_t)(steps + strips * (1 + DB_BF16_SIDE)) * sizeof(int64_t));
+        host, (size_t)steps * sizeof(*c->steps) +
+                  (size_t)(2 * steps + strips * (1 + DB_BF16_SIDE)) *
+                      sizeof(int64_t));
     if (c->steps == NULL)
         return DREAMBOOTH_ENOMEM;
     c->step_at = (int64_t *)(void *)(c->steps + steps);
-    c->strip_at = c->step_at + steps;
+    c->weight_at = c->step_at + steps;
+    c->strip_at = c->weight_at + steps;
     c->row_of = c->strip_at + strips;
     status = db_bf16_picture_new(host, isa, c->x, p);
     if (status == DREAMBOOTH_OK) {

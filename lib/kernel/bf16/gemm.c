@@ -55,6 +55,30 @@ static void pack_b(const struct db_bf16_product *p, int64_t strip, int64_t step,
     pack(p->isa, &s->b, &p->b, s->b.along_k, strip, step, steps, to);
 }
 
+/* What is read of a right side. */
+static struct db_bf16_raw raw_of(const struct matrix *m)
+{
+    const int64_t size = m->from.f32 != NULL ? 4 : 2;
+    const int64_t row = m->from.row * size;
+    const int lines = m->from.f32 != NULL ? 2 : 1;
+
+    if (m->along_k)
+        return (struct db_bf16_raw){
+            m->from.f32 != NULL ? (const void *)m->from.f32 : m->from.bf16,
+            DB_BF16_PANEL * row,
+            row,
+            DB_BF16_STEP * size,
+            NULL,
+            lines};
+    return (struct db_bf16_raw){m->from.f32 != NULL ? (const void *)m->from.f32
+                                                    : m->from.bf16,
+                                DB_BF16_PANEL * size,
+                                row,
+                                DB_BF16_STEP * row,
+                                NULL,
+                                lines};
+}
+
 static int multiply_one(const dreambooth_kernel_host *host,
                         const struct db_bf16_isa *isa, int parts,
                         const dreambooth_gemm *g, int64_t i)
@@ -76,7 +100,8 @@ static int multiply_one(const dreambooth_kernel_host *host,
               .pack = pack_a},
         .b = {.strips = db_blas_pieces(g->n, DB_BF16_SIDE),
               .parts = g->b_bf16 != NULL ? 1 : parts,
-              .pack = pack_b},
+              .pack = pack_b,
+              .raw = raw_of(&source.b)},
         .source = &source,
         .steps = db_blas_pieces(g->k, DB_BF16_STEP),
         .m = g->m,

@@ -43,6 +43,7 @@ struct work {
     int64_t own_size, block_size, panel_size; /* bytes */
     int64_t a_at[BLOCK_TILES];                /* steps in packed memory */
     int64_t b_at[PANEL_TILES];
+    int64_t raw_at[PANEL_TILES];
 };
 
 /* A strip of an operand for some steps. */
@@ -71,6 +72,7 @@ static struct place in_buffer(const uint8_t *buffer, const int64_t *step_at)
 
 struct task {
     int64_t first, strips; /* of A */
+    int64_t last;          /* panels end before it */
     uint8_t *block, *panel;
     float *c; /* [strips][16, 32] */
     bool is_whole[MOST_STRIPS];
@@ -260,6 +262,29 @@ static void put_strips(const struct work *work, const struct task *task,
                       task->c + i * STRIP_SUMS);
 }
 
+/* What the task packs next. */
+static struct db_bf16_wanted wanted_by(const struct work *work,
+                                       const struct task *task,
+                                       const struct stretch *s, int64_t steps)
+{
+    const struct db_bf16_raw *raw = &work->b.raw;
+    int64_t panel = s->panel, step = s->step + s->steps;
+
+    if (step == steps) {
+        panel++;
+        step = 0;
+    }
+    if (work->b.pack == NULL || raw->at == NULL || panel >= task->last)
+        return (struct db_bf16_wanted){NULL, NULL, 0, 0, 0};
+    step += s->begun;
+    return (struct db_bf16_wanted){
+        (const uint8_t *)raw->at + panel * raw->panel +
+            (raw->step_at == NULL ? step * raw->step : 0),
+        raw->step_at == NULL ? work->raw_at : raw->step_at + step,
+        db_blas_smaller(work->few, s->begun + steps - step), raw->row,
+        raw->lines};
+}
+
 /* A panel meets all strips of the task, a few of a part's steps at a time. */
 static void meet_panel(const struct work *work, const struct task *task,
                        int64_t panel, int64_t begun, int64_t steps)
@@ -279,6 +304,7 @@ static void meet_panel(const struct work *work, const struct task *task,
         s.is_last = s.step + s.steps == steps;
         block.steps = s.steps;
         block.is_far = s.is_last && work->is_far;
+        block.wanted = wanted_by(work, task, &s, steps);
         lay_panel(work, task, &s, &block);
         for (i = 0; i < task->strips + task->strips % 2; i++) {
             lay_strip(work, task, &s, i, is_whole, &block, &pairs[i / 2]);
@@ -315,6 +341,7 @@ static void multiply_block(void *argument, int64_t index, int worker)
     int64_t begun, steps, panel, i;
 
     begin_task(work, index, worker, &task);
+    task.last = last;
     p->isa->begin();
     for (begun = 0; begun < p->steps; begun += steps) {
         steps = db_blas_smaller(work->part, p->steps - begun);
@@ -375,8 +402,10 @@ static void divide(struct work *work, int threads)
     work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
     for (i = 0; i < BLOCK_TILES; i++)
         work->a_at[i] = i * tile_size(&work->a);
-    for (i = 0; i < PANEL_TILES; i++)
+    for (i = 0; i < PANEL_TILES; i++) {
         work->b_at[i] = i * tile_size(&work->b);
+        work->raw_at[i] = i * p->b.raw.step;
+    }
 }
 
 /* Whether A is packed before all tasks: where several need it, and a task does
