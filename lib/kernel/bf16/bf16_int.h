@@ -181,6 +181,10 @@ struct db_bf16_product;
 typedef void db_bf16_pack(const struct db_bf16_product *product, int64_t strip,
                           int64_t step, int64_t steps, uint8_t *to);
 
+/* All strips of unit number UNIT, which then lie in place. */
+typedef void db_bf16_lay(const struct db_bf16_product *product, int64_t unit,
+                         uint8_t *to);
+
 /* What packing of a panel reads: panels PANEL bytes apart; steps at STEP_AT,
  * or, where that is NULL, STEP bytes apart. */
 struct db_bf16_raw {
@@ -199,6 +203,10 @@ struct db_bf16_operand {
     const uint8_t *base;
     const int64_t *strip_at, *step_at; /* bytes, added up */
     int64_t line, apart;
+    /* Or laid out by the task that needs it, UNITS of UNIT strips and UNIT_SIZE
+     * bytes; strip_at are those of one. */
+    db_bf16_lay *lay;
+    int64_t units, unit, unit_size;
 };
 
 struct db_bf16_product {
@@ -237,8 +245,13 @@ struct db_bf16_picture {
     int64_t apart;
 };
 
-/* Completes PICTURE, from top, left, spread, rows, columns and positions on,
- * and fills it from X. Free picture->at as scratch. */
+/* Completes PICTURE, from parts, top, left, spread, rows, columns and positions
+ * on: its memory is parts x apart bytes. */
+void db_bf16_picture_measure(struct db_bf16_picture *picture);
+/* Fills the memory that it has from X. */
+void db_bf16_picture_lay(const struct db_bf16_isa *isa, const float *x,
+                         const struct db_bf16_picture *picture);
+/* All of it, by several threads. Free picture->at as scratch. */
 int db_bf16_picture_new(const dreambooth_kernel_host *host,
                         const struct db_bf16_isa *isa, const float *x,
                         struct db_bf16_picture *picture);

@@ -13,6 +13,11 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
+#define IMAGES_BYTES ((int64_t)640 << 10) /* that a task lays out */
+#define MOST_STRIPS 64
+#define TASKS 4 /* a thread */
+#define FEW_IMAGES 4
+#define LEAST_STRIPS 8
 #define BLOCK_PIXELS 1024
 #define BLOCK_BYTES (1 << 20) /* of an image, in the second-level cache */
 
@@ -33,6 +38,7 @@ struct convolution {
     struct step *steps;
     int64_t *strip_at, *step_at, *row_of;
     int64_t *weight_at; /* bytes of each step's */
+    int64_t images;     /* that a task lays out itself */
 };
 
 static int64_t places_of(const struct convolution *c)
@@ -173,12 +179,47 @@ static void pack_weight(const struct db_bf16_product *p, int64_t strip,
     }
 }
 
+/* An image of the batch, on the thread that needs it. */
+static void lay_image(const struct db_bf16_product *p, int64_t unit,
+                      uint8_t *to)
+{
+    const struct convolution *c = p->source;
+    const struct db_bf16_picture *whole = &c->picture;
+    struct db_bf16_picture one = *whole;
+
+    one.batch = 1;
+    one.at = to;
+    db_bf16_picture_measure(&one);
+    db_bf16_picture_lay(
+        p->isa, c->x + unit * whole->height * whole->width * whole->channels,
+        &one);
+}
+
+/* Images that a task lays out itself; 0 where it had better be done before:
+ * where they are large, or so small and few that weights are most of the work.
+ */
+static int64_t images_at_once(const struct convolution *c, int threads)
+{
+    const struct db_bf16_picture *p = &c->picture;
+    const int64_t size = p->planes * p->positions * DB_BF16_LINE * p->parts;
+    const int64_t fit =
+        db_blas_smaller(IMAGES_BYTES / size, MOST_STRIPS / strips_of(c));
+    const int64_t images = db_blas_smaller(
+        fit, db_blas_pieces(p->batch, (int64_t)threads * TASKS));
+
+    return p->batch < threads ||
+                   (p->batch < FEW_IMAGES && strips_of(c) < LEAST_STRIPS)
+               ? 0
+               : images;
+}
+
 static int multiply(const dreambooth_kernel_host *host,
                     const struct db_bf16_isa *isa, int parts,
                     struct convolution *c)
 {
     const struct db_bf16_picture *picture = &c->picture;
     const int64_t strips = picture->batch * strips_of(c);
+    const int64_t unit = picture->apart / picture->batch * picture->parts;
     const int64_t steps = places_of(c) * picture->planes;
     const int64_t group = planes_at_once(c);
     const int64_t row = c->weight.row * weight_size(c);
@@ -197,7 +238,11 @@ static int multiply(const dreambooth_kernel_host *host,
               .strip_at = c->strip_at,
               .step_at = c->step_at,
               .line = c->stride * DB_BF16_LINE,
-              .apart = picture->apart},
+              .apart = c->images > 0 ? unit / picture->parts : picture->apart,
+              .lay = c->images > 0 ? lay_image : NULL,
+              .units = c->images,
+              .unit = strips_of(c),
+              .unit_size = unit},
         .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
               .parts = parts,
               .pack = pack_weight,
@@ -224,7 +269,7 @@ static int convolve(const dreambooth_kernel_host *host,
     const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
     const int64_t steps = places_of(c) * planes;
     const int64_t strips = p->batch * strips_of(c);
-    int status;
+    int status = DREAMBOOTH_OK;
 
     /* As far as the last strip reads. */
     p->positions = db_blas_larger(
@@ -242,11 +287,14 @@ static int convolve(const dreambooth_kernel_host *host,
     c->weight_at = c->step_at + steps;
     c->strip_at = c->weight_at + steps;
     c->row_of = c->strip_at + strips;
-    status = db_bf16_picture_new(host, isa, c->x, p);
-    if (status == DREAMBOOTH_OK) {
+    db_bf16_picture_measure(p);
+    c->images = images_at_once(c, host->threads);
+    if (c->images == 0)
+        status = db_bf16_picture_new(host, isa, c->x, p);
+    if (status == DREAMBOOTH_OK)
         status = multiply(host, isa, c->weight.bf16 != NULL ? 1 : parts, c);
+    if (p->at != NULL)
         host->scratch_free(host, p->at);
-    }
     host->scratch_free(host, c->steps);
     return status;
 }

@@ -102,35 +102,72 @@ static const uint16_t interleaved[32] = {
     0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
-static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
-                  uint8_t *to, int parts, int64_t apart)
+/* The parts of two values of k, side by side for 16 columns. */
+INLINE void split_pair(__m512 a, __m512 b, __m512i order, uint8_t *to,
+                       const int parts, int64_t apart)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    int part;
+
+#pragma GCC unroll 3
+    for (part = 0; part < parts; part++) {
+        const __m512i line =
+            _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+
+        _mm512_storeu_si512(to + part * apart, line);
+        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32(line, 16)));
+        b = _mm512_sub_ps(b,
+                          _mm512_castsi512_ps(_mm512_and_si512(line, upper)));
+    }
+}
+
+/* K lines of COUNT floats. */
+INLINE void split_pairs(const float *at, int64_t row, int64_t count, int64_t k,
+                        uint8_t *to, const int parts, int64_t apart)
 {
     const __m512i order = _mm512_loadu_si512(interleaved);
     const __mmask16 columns = first_of(count);
     int64_t i;
-    int part;
 
-    for (i = 0; i < DB_BF16_STEP; i += 2, to += DB_BF16_LINE) {
+    for (i = 0; i < DB_BF16_STEP; i += 2, at += 2 * row, to += DB_BF16_LINE) {
         const __mmask16 first = i < k ? columns : 0;
         const __mmask16 second = i + 1 < k ? columns : 0;
 
-        if (from->bf16 != NULL) {
-            const uint16_t *at = from->bf16 + i * from->row;
-            const __m512i both = _mm512_inserti64x4(
-                _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first, at)),
-                _mm256_maskz_loadu_epi16(second, at + from->row), 1);
-
-            _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
-            continue;
-        }
-        const float *at = from->f32 + i * from->row;
-        __m512 a = _mm512_maskz_loadu_ps(first, at);
-        __m512 b = _mm512_maskz_loadu_ps(second, at + from->row);
-
-        for (part = 0; part < parts; part++)
-            _mm512_storeu_si512(to + part * apart, _mm512_permutexvar_epi16(
-                                                       order, part_of(&a, &b)));
+        split_pair(_mm512_maskz_loadu_ps(first, at),
+                   _mm512_maskz_loadu_ps(second, at + row), order, to, parts,
+                   apart);
     }
+}
+
+static void copy_pairs(const uint16_t *at, int64_t row, int64_t count,
+                       int64_t k, uint8_t *to)
+{
+    const __m512i order = _mm512_loadu_si512(interleaved);
+    const __mmask16 columns = first_of(count);
+    int64_t i;
+
+    for (i = 0; i < DB_BF16_STEP; i += 2, at += 2 * row, to += DB_BF16_LINE) {
+        const __mmask16 first = i < k ? columns : 0;
+        const __mmask16 second = i + 1 < k ? columns : 0;
+        const __m512i both = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first, at)),
+            _mm256_maskz_loadu_epi16(second, at + row), 1);
+
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
+    }
+}
+
+static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts, int64_t apart)
+{
+    if (from->bf16 != NULL)
+        copy_pairs(from->bf16, from->row, count, k, to);
+    else if (parts == 1)
+        split_pairs(from->f32, from->row, count, k, to, 1, apart);
+    else if (parts == 2)
+        split_pairs(from->f32, from->row, count, k, to, 2, apart);
+    else
+        split_pairs(from->f32, from->row, count, k, to, 3, apart);
 }
 
 /* Lanes 0 and 2, or 1 and 3, of two vectors. */

@@ -81,17 +81,32 @@ static void lay_row(void *argument, int64_t index, int worker)
                    to + p->left * DB_BF16_LINE);
 }
 
+void db_bf16_picture_measure(struct db_bf16_picture *picture)
+{
+    picture->planes = db_blas_pieces(picture->channels, DB_BF16_STEP);
+    picture->apart =
+        picture->batch * picture->planes * picture->positions * DB_BF16_LINE;
+}
+
+void db_bf16_picture_lay(const struct db_bf16_isa *isa, const float *x,
+                         const struct db_bf16_picture *picture)
+{
+    struct work work = {isa, picture, x};
+    int64_t i;
+
+    for (i = 0; i < picture->batch * (picture->rows + 1); i++)
+        lay_row(&work, i, 0);
+}
+
 int db_bf16_picture_new(const dreambooth_kernel_host *host,
                         const struct db_bf16_isa *isa, const float *x,
                         struct db_bf16_picture *picture)
 {
     struct work work = {isa, picture, x};
-    int64_t size;
 
-    picture->planes = db_blas_pieces(picture->channels, DB_BF16_STEP);
-    size = picture->batch * picture->planes * picture->positions * DB_BF16_LINE;
-    picture->apart = size;
-    picture->at = host->scratch_new(host, (size_t)(size * picture->parts));
+    db_bf16_picture_measure(picture);
+    picture->at =
+        host->scratch_new(host, (size_t)(picture->apart * picture->parts));
     if (picture->at == NULL)
         return DREAMBOOTH_ENOMEM;
     host->parallel(host, picture->batch * (picture->rows + 1), lay_row, &work);

@@ -222,6 +222,24 @@ static void lay_panel(const struct work *work, const struct task *task,
     }
 }
 
+static struct place place_of(const struct work *work, const struct task *task,
+                             const struct stretch *s, int64_t strip)
+{
+    const struct db_bf16_operand *a = &work->a;
+    const int64_t step = s->begun + s->step;
+    struct place place;
+
+    if (a->pack != NULL)
+        return in_buffer(task->block + strip * work->part * tile_size(a),
+                         work->a_at + s->step);
+    if (a->lay == NULL)
+        return in_place(a, task->first + strip, step);
+    place = in_place(a, strip % a->unit, step);
+    place.at = task->block + strip / a->unit * a->unit_size +
+               a->strip_at[strip % a->unit];
+    return place;
+}
+
 /* A strip of the task's; of A only one may be left, which then is there twice,
  * and the second time its sums go nowhere. */
 static void lay_strip(const struct work *work, const struct task *task,
@@ -229,14 +247,9 @@ static void lay_strip(const struct work *work, const struct task *task,
                       struct db_bf16_block *block, struct db_bf16_pair *pair)
 {
     const struct db_bf16_product *p = work->p;
-    const struct db_bf16_operand *a = &work->a;
     const int64_t here = db_blas_smaller(strip, task->strips - 1);
     const int64_t column = column_of(p, s->panel * 2);
-    const struct place place =
-        a->pack == NULL
-            ? in_place(a, task->first + here, s->begun + s->step)
-            : in_buffer(task->block + here * work->part * tile_size(a),
-                        work->a_at + s->step);
+    const struct place place = place_of(work, task, s, here);
     const float *bias = p->result.bias == NULL ? NULL : p->result.bias + column;
     float *y = NULL;
 
@@ -343,6 +356,9 @@ static void multiply_block(void *argument, int64_t index, int worker)
     begin_task(work, index, worker, &task);
     task.last = last;
     p->isa->begin();
+    for (i = 0; work->a.lay != NULL && i < task.strips / work->a.unit; i++)
+        work->a.lay(p, task.first / work->a.unit + i,
+                    task.block + i * work->a.unit_size);
     for (begun = 0; begun < p->steps; begun += steps) {
         steps = db_blas_smaller(work->part, p->steps - begun);
         for (i = 0; i < task.strips && work->a.pack != NULL; i++)
@@ -374,13 +390,19 @@ static void divide_tasks(struct work *work, int threads)
         work->block = db_blas_smaller(
             work->block,
             db_blas_larger(db_blas_pieces(p->a.strips, wanted), LEAST_STRIPS));
-    work->blocks = db_blas_pieces(p->a.strips, work->block);
-    work->block = db_blas_pieces(p->a.strips, work->blocks);
-    work->block += work->block % 2;
+    if (p->a.lay != NULL) {
+        work->block = p->a.unit * p->a.units;
+    } else {
+        work->blocks = db_blas_pieces(p->a.strips, work->block);
+        work->block = db_blas_pieces(p->a.strips, work->blocks);
+        work->block += work->block % 2;
+    }
     work->blocks = db_blas_pieces(p->a.strips, work->block);
     work->panels = db_blas_pieces(p->b.strips, 2);
-    work->groups =
-        db_blas_smaller(work->panels, db_blas_pieces(wanted, work->blocks));
+    work->groups = p->a.lay != NULL
+                       ? 1
+                       : db_blas_smaller(work->panels,
+                                         db_blas_pieces(wanted, work->blocks));
     work->group = db_blas_pieces(work->panels, work->groups);
     work->groups = db_blas_pieces(work->panels, work->group);
 }
@@ -478,9 +500,10 @@ static int lay_ahead(const dreambooth_kernel_host *host,
 
 static int run_tasks(const dreambooth_kernel_host *host, struct work *work)
 {
-    work->block_size = work->a.pack == NULL
-                           ? 0
-                           : work->block * work->part * tile_size(&work->a);
+    work->block_size = work->a.lay != NULL ? work->a.units * work->a.unit_size
+                       : work->a.pack != NULL
+                           ? work->block * work->part * tile_size(&work->a)
+                           : 0;
     work->panel_size =
         work->b.pack == NULL ? 0 : 2 * work->few * tile_size(&work->b);
     work->own_size = work->block_size + work->panel_size +

@@ -67,8 +67,9 @@ bool db_simd_is_blas(const dreambooth_kernel_host *host)
 }
 
 /* The multiplications of a product that is worth being less exact for: those of
- * Stable Diffusion at full size are, tests of parity are not. */
-#define LARGE_WORK 4e8
+ * models that draw are, those of models that are there to be compared number by
+ * number are not. */
+#define LARGE_WORK 1.6e7
 
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
                                            double work, int *parts)
