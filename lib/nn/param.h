@@ -110,7 +110,7 @@ int db_params_open(struct db_params *params, struct db_weights *weights);
 int db_params_need(struct db_params *params, struct db_pool *pool);
 /* Frees the data of one. */
 void db_param_forget(struct db_param *param);
-/* Frees what can be read again. */
+/* Frees what can be read again and does not train. */
 void db_params_forget(struct db_params *params);
 
 /* Fills one item for each parameter, which writes it in the layout of the file

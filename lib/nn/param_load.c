@@ -249,7 +249,8 @@ void db_params_forget(struct db_params *params)
     for (i = 0; i < params->count; i++) {
         struct db_param *param = params->items[i];
 
-        if (param->load != NULL && param->layout != DB_LAYOUT_PLAIN)
+        if (param->load != NULL && !param->trainable &&
+            param->layout != DB_LAYOUT_PLAIN)
             db_param_forget(param);
     }
 }

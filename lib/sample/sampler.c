@@ -121,16 +121,19 @@ static int count_calls(struct db_sampler *sampler)
     return DREAMBOOTH_OK;
 }
 
+/* The text encoder leaves memory afterwards. */
 static int encode_prompts(struct db_sampler *sampler)
 {
     const struct db_sampler_settings *settings = &sampler->settings;
     int status = db_prompt_encode(sampler->device, sampler->pipeline,
                                   settings->prompt, &sampler->prompt);
 
-    if (status != DREAMBOOTH_OK || !sampler->guided)
-        return status;
-    return db_prompt_encode(sampler->device, sampler->pipeline,
-                            settings->negative_prompt, &sampler->negative);
+    if (status == DREAMBOOTH_OK && sampler->guided)
+        status =
+            db_prompt_encode(sampler->device, sampler->pipeline,
+                             settings->negative_prompt, &sampler->negative);
+    db_params_forget(db_pipeline_params(sampler->pipeline, DB_TEXT_ENCODER));
+    return status;
 }
 
 /* What db_sampler_new() does once there is something to free. */

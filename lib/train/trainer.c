@@ -347,13 +347,8 @@ static void forget_untrained(const struct db_pipeline *pipeline)
 {
     int part;
 
-    for (part = 0; part < DB_PARTS; part++) {
-        struct db_params *params =
-            db_pipeline_params(pipeline, (enum db_part)part);
-
-        if (params->count > 0 && !params->items[0]->trainable)
-            db_params_forget(params);
-    }
+    for (part = 0; part < DB_PARTS; part++)
+        db_params_forget(db_pipeline_params(pipeline, (enum db_part)part));
 }
 
 /* The gradients of one batch, added to those that there are. */

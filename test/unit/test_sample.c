@@ -554,6 +554,43 @@ START_TEST(every_allocation_may_fail)
 }
 END_TEST
 
+/* How many weights of products are in memory. */
+static size_t count_there(const struct db_params *params)
+{
+    size_t i, count = 0;
+
+    for (i = 0; i < params->count; i++)
+        count += params->items[i]->layout == DB_LAYOUT_MATRIX &&
+                 params->items[i]->data != NULL;
+    return count;
+}
+
+/* It is read again for the next prompt, and stays where nothing could be. */
+START_TEST(the_text_encoder_leaves_memory)
+{
+    struct db_pipeline *made = pipeline;
+    struct db_sampler *sampler = make(), *again;
+    struct db_params *params = db_pipeline_params(made, DB_TEXT_ENCODER);
+    char path[UNIT_PATH_MAX];
+
+    finish(sampler);
+    ck_assert_uint_gt(count_there(params), 0);
+    unit_path(path, folder, "saved");
+    ck_assert_int_eq(db_pipeline_save(made, path, DB_F32), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_pipeline_open(&env, path, &pipeline), DREAMBOOTH_OK);
+    params = db_pipeline_params(pipeline, DB_TEXT_ENCODER);
+    db_sampler_free(make());
+    again = make();
+    ck_assert_uint_eq(count_there(params), 0);
+    finish(again);
+    ck_assert(same(db_sampler_image(again, 0), db_sampler_image(sampler, 0)));
+    db_sampler_free(again);
+    db_sampler_free(sampler);
+    db_pipeline_free(pipeline);
+    pipeline = made;
+}
+END_TEST
+
 static void add(Suite *suite, const char *name, const TTest *function)
 {
     TCase *test_case = tcase_create(name);
@@ -581,6 +618,7 @@ int main(void)
     add(suite, "nan", nan_is_told_with_its_step);
     add(suite, "steps", steps_share_what_stays);
     add(suite, "memory", memory_counts_what_stays);
+    add(suite, "text encoder", the_text_encoder_leaves_memory);
     add(suite, "schedulers", damaged_schedulers_are_refused);
     add(suite, "allocations", every_allocation_may_fail);
     return unit_main(suite);

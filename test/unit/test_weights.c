@@ -99,6 +99,10 @@ START_TEST(weights_are_read_when_needed)
     ck_assert_mem_eq(want, got, sizeof(want));
     ck_assert_uint_gt(count_there(params), 0);
     ck_assert_uint_eq(count_there(db_pipeline_params(opened, DB_VAE)), 0);
+    db_params_set_trainable(params, true);
+    db_params_forget(params);
+    ck_assert_uint_gt(count_there(params), 0);
+    db_params_set_trainable(params, false);
     db_params_forget(params);
     ck_assert_uint_eq(count_there(params), 0);
     ck_assert_int_eq(run_unet(opened, got), DREAMBOOTH_OK);
