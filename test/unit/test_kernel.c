@@ -728,6 +728,7 @@ static const struct test_case cases[] = {
     {"axpby in place", run_axpby, {1009, 1, 1}, 1e-7},
     {"rows", run_rows, {3, 7, 13, 0}, 1e-6},
     {"rows in place", run_rows, {2, 131, 301, 1}, 1e-6},
+    {"rows many", run_rows, {1, 5003, 70, 0}, 1e-6},
     {"copy", run_copy, {131, 301, 307, 311}, 0.0},
     {"upsample", run_upsample, {2, 3, 5, 6, 10, 7}, 1e-6},
     {"upsample odd", run_upsample, {3, 3, 4, 5, 7, 3}, 1e-6},

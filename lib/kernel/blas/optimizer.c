@@ -5,6 +5,10 @@
 
 #include <math.h>
 
+/* Numbers of a task: seven streams of memory make it longer than others, and
+ * most parameters have few. */
+#define UPDATED ((int64_t)1 << 13)
+
 struct adamw_work {
     const dreambooth_adamw *a;
     const struct db_elementwise *row;
@@ -15,12 +19,12 @@ static void adamw_piece(void *argument, int64_t index, int worker)
 {
     const struct adamw_work *work = argument;
     const dreambooth_adamw *a = work->a;
-    const int64_t at = index * DB_BLAS_TASK;
+    const int64_t at = index * UPDATED;
 
     (void)worker;
     work->row->adamw(&work->form, a->gradient + at,
-                     db_blas_smaller(DB_BLAS_TASK, a->count - at),
-                     a->parameter + at, a->m + at, a->v + at);
+                     db_blas_smaller(UPDATED, a->count - at), a->parameter + at,
+                     a->m + at, a->v + at);
 }
 
 struct db_adamw_form db_blas_adamw_form(const dreambooth_adamw *a)
@@ -44,8 +48,7 @@ int db_blas_adamw(const dreambooth_kernel_host *host, const dreambooth_adamw *a)
     struct adamw_work work = {a, db_elementwise_of(host),
                               db_blas_adamw_form(a)};
 
-    host->parallel(host, db_blas_pieces(a->count, DB_BLAS_TASK), adamw_piece,
-                   &work);
+    host->parallel(host, db_blas_pieces(a->count, UPDATED), adamw_piece, &work);
     return DREAMBOOTH_OK;
 }
 

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define COLUMNS 64 /* whose sums are held at a time */
+#define LEAST_ROWS 64 /* that a task sums */
+#define MOST_BLOCKS 32
 
 struct axpby_work {
     const dreambooth_axpby *a;
@@ -63,32 +64,60 @@ int db_blas_add_rows(const dreambooth_kernel_host *host,
     return DREAMBOOTH_OK;
 }
 
-static void sum_rows_piece(void *argument, int64_t index, int worker)
+struct sums_work {
+    const dreambooth_rows *a;
+    const struct db_elementwise *row;
+    int64_t block;   /* rows of a task */
+    int64_t blocks;  /* of each of the batch */
+    double *partial; /* [batch, blocks, columns] */
+};
+
+static void sum_block(void *argument, int64_t index, int worker)
 {
-    const struct rows_work *work = argument;
+    const struct sums_work *work = argument;
     const dreambooth_rows *a = work->a;
-    const int64_t parts = db_blas_pieces(a->columns, COLUMNS);
-    const int64_t b = index / parts;
-    const int64_t first = index % parts * COLUMNS;
-    const int64_t width = db_blas_smaller(COLUMNS, a->columns - first);
-    float *out = a->sum + b * a->columns + first;
-    double sum[COLUMNS];
-    int64_t i;
+    const int64_t first = index % work->blocks * work->block;
+    const int64_t row = index / work->blocks * a->rows + first;
 
     (void)worker;
-    work->row->sum_rows(a->x + b * a->rows * a->columns + first, a->rows,
-                        a->columns, width, sum);
-    for (i = 0; i < width; i++)
+    work->row->sum_rows(
+        a->x + row * a->columns, db_blas_smaller(work->block, a->rows - first),
+        a->columns, a->columns, work->partial + index * a->columns);
+}
+
+static void add_blocks(const struct sums_work *work, int64_t b)
+{
+    const dreambooth_rows *a = work->a;
+    double *sum = work->partial + b * work->blocks * a->columns;
+    float *out = a->sum + b * a->columns;
+    int64_t block, i;
+
+    for (block = 1; block < work->blocks; block++)
+        for (i = 0; i < a->columns; i++)
+            sum[i] += sum[block * a->columns + i];
+    for (i = 0; i < a->columns; i++)
         out[i] = (float)((double)out[i] + sum[i]);
 }
 
 int db_blas_sum_rows(const dreambooth_kernel_host *host,
                      const dreambooth_rows *a)
 {
-    struct rows_work work = {a, db_elementwise_of(host), 0};
+    struct sums_work work = {.a = a, .row = db_elementwise_of(host)};
+    int64_t b;
 
-    host->parallel(host, a->batch * db_blas_pieces(a->columns, COLUMNS),
-                   sum_rows_piece, &work);
+    if (a->rows < 1)
+        return DREAMBOOTH_OK;
+    work.block =
+        db_blas_larger(LEAST_ROWS, db_blas_pieces(a->rows, MOST_BLOCKS));
+    work.blocks = db_blas_pieces(a->rows, work.block);
+    work.partial = host->scratch_new(
+        host, (size_t)(a->batch * work.blocks * a->columns) * sizeof(double));
+    if (work.partial == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, a->batch * work.blocks, sum_block, &work);
+    for (b = 0; b < a->batch; b++)
+        add_blocks(&work, b);
+    host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;
 }
 
