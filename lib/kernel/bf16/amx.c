@@ -268,9 +268,11 @@ static void multiply(const struct db_bf16_block *block)
     multiply_pairs(block, &pair, 1);
 }
 
+#include "kernel/bf16/amx_attention_int.h"
+
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end,   multiply, multiply_pairs, rows,   pairs, turn,
-    put,   terms, apart,    raise_maxima,   soften, weigh, scale};
+    begin, end,   multiply,     multiply_pairs, rows, pairs, turn, put,
+    terms, apart, raise_maxima, soften,         meet, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -15,16 +15,22 @@
 
 #include "kernel/bf16/attention_int.h"
 
-#define QUERIES 128 /* of a task */
-#define KEYS 256    /* at a time */
+#define QUERIES 256 /* of a task */
+/* Bytes of keys that all panels of a task meet one after the other: they stay
+ * in the second-level cache. */
+#define CHUNK (512 << 10)
+#define FIRST_CACHE (48 << 10) /* of any processor with AMX */
+#define MOST_GROUP 4           /* units that a panel meets at once */
 #define MOST_SUM 0x1p64f
+#define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
 #define PANELS (QUERIES / DB_BF16_PANEL)
 
 struct work {
     struct db_bf16_heads heads;
-    struct db_bf16_packed k, v; /* of all heads */
-    int64_t value_panels;       /* of a head's values and ones, by 32 */
-    int64_t blocks;             /* tasks a head */
+    struct db_bf16_units units;
+    int64_t value_panels; /* of a head's values and ones, by 32 */
+    int64_t group;        /* units that a panel meets at once */
+    int64_t blocks;       /* tasks a head */
     uint8_t *own;
     int64_t own_size;
 };
@@ -38,20 +44,22 @@ struct panel {
 
 struct task {
     int64_t head, first, count; /* queries */
-    bool is_careful;            /* maxima are raised by every block of keys */
+    bool is_careful;            /* maxima are raised by every unit of keys */
     struct panel panels[PANELS];
-    float *scores; /* [keys / 32][32, 32] */
-    uint8_t *p;    /* [2 strips][keys / 32][parts] tiles */
+    int64_t units;
+    float *scores; /* [2 groups][32, 32] */
+    uint8_t *p;    /* [2 groups][2 strips][parts] tiles */
 };
 
-/* Scores of a panel's queries with KEYS keys from FIRST on. */
 static void score(const struct work *work, const struct task *task,
-                  const struct panel *panel, int64_t first, int64_t keys)
+                  const struct panel *panel, int64_t unit)
 {
     const struct db_bf16_heads *h = &work->heads;
-    struct db_bf16_block block = {
+    const uint8_t *k = db_bf16_unit(&work->units, task->head, unit);
+    const struct db_bf16_block block = {
         .steps = h->score_steps,
         .a = {panel->q, panel->q + DB_BF16_SIDE * h->score_line},
+        .b = {k, k + h->score_steps * DB_BF16_TILE},
         .a_at = h->line_at,
         .b_at = h->tile_at,
         .a_line = h->score_line,
@@ -59,50 +67,52 @@ static void score(const struct work *work, const struct task *task,
         .a_parts = 1,
         .b_parts = 1,
         .c = task->scores};
-    int64_t i;
 
-    for (i = 0; i < keys; i += DB_BF16_PANEL) {
-        block.b[0] =
-            db_bf16_strip(&work->k, task->head, (first + i) / DB_BF16_SIDE);
-        block.b[1] = block.b[0] + work->k.strip;
-        h->isa->multiply(&block);
-        block.c += DB_BF16_PANEL * DB_BF16_PANEL;
-    }
+    h->isa->multiply(&block);
+}
+
+/* Whether a panel's queries see all keys of a unit. */
+static bool is_seen(const struct work *work, const struct task *task,
+                    int64_t number, int64_t unit)
+{
+    const dreambooth_attention *a = work->heads.a;
+    const int64_t end = (unit + 1) * DB_BF16_PANEL;
+
+    return end <= a->key_length &&
+           (!a->causal || end <= task->first + number * DB_BF16_PANEL + 1);
 }
 
 /* Keys that are not there, and with causal those behind a query, get -inf. */
 static void hide(const struct work *work, const struct task *task,
-                 int64_t query, int64_t first, int64_t keys)
+                 int64_t number, int64_t unit)
 {
     const dreambooth_attention *a = work->heads.a;
+    const int64_t query = task->first + number * DB_BF16_PANEL;
     int64_t r, k;
 
-    if (first + keys <= a->key_length &&
-        (!a->causal || first + keys <= query + 1))
-        return;
     for (r = 0; r < DB_BF16_PANEL; r++) {
         int64_t end = a->key_length;
 
         if (a->causal)
             end = db_blas_smaller(end, query + r + 1);
-        for (k = db_blas_larger(end - first, 0); k < keys; k++)
-            task->scores[(k / DB_BF16_PANEL * DB_BF16_PANEL + r) *
-                             DB_BF16_PANEL +
-                         k % DB_BF16_PANEL] = -INFINITY;
+        end -= unit * DB_BF16_PANEL;
+        for (k = db_blas_larger(end, 0); k < DB_BF16_PANEL; k++)
+            task->scores[r * DB_BF16_PANEL + k] = -INFINITY;
     }
 }
 
 /* y += p v */
 static void gather(const struct work *work, const struct task *task,
-                   const struct panel *panel, int64_t first, int64_t keys)
+                   const struct panel *panel, int64_t unit)
 {
     const struct db_bf16_heads *h = &work->heads;
-    const int64_t steps = keys / DB_BF16_STEP;
     const int64_t tiles = DB_BF16_TILE * h->parts;
-    struct db_bf16_block block = {.steps = steps,
-                                  .a = {task->p, task->p + steps * tiles},
-                                  .a_at = h->tile_at_parts,
-                                  .b_at = h->tile_at_parts,
+    const uint8_t *v = db_bf16_unit(&work->units, task->head, unit) +
+                       2 * h->score_steps * DB_BF16_TILE;
+    struct db_bf16_block block = {.steps = 1,
+                                  .a = {task->p, task->p + tiles},
+                                  .a_at = h->tile_at,
+                                  .b_at = h->tile_at,
                                   .a_line = DB_BF16_LINE,
                                   .b_line = DB_BF16_LINE,
                                   .a_parts = h->parts,
@@ -113,13 +123,11 @@ static void gather(const struct work *work, const struct task *task,
                                   .add = true};
     int64_t strip;
 
-    for (strip = 0; strip < work->v.strips; strip += 2) {
-        block.b[0] = db_bf16_strip(&work->v, task->head, strip) +
-                     first / DB_BF16_STEP * tiles;
-        block.b[1] =
-            strip + 1 < work->v.strips ? block.b[0] + work->v.strip : NULL;
+    for (strip = 0; strip < work->units.strips; strip += 2) {
+        block.b[0] = v + strip * tiles;
+        block.b[1] = strip + 1 < work->units.strips ? block.b[0] + tiles : NULL;
         h->isa->multiply(&block);
-        block.c += DB_BF16_PANEL * DB_BF16_PANEL;
+        block.c += BLOCK;
     }
 }
 
@@ -137,23 +145,66 @@ static void raise_maxima(const struct work *work, const struct panel *panel,
                        panel->y + (i * DB_BF16_PANEL + r) * DB_BF16_PANEL);
 }
 
-static void meet_keys(const struct work *work, const struct task *task,
-                      int64_t number, int64_t first, int64_t keys)
+static void meet_unit(const struct work *work, struct task *task,
+                      int64_t number, int64_t unit)
 {
     const struct db_bf16_heads *h = &work->heads;
-    struct panel *panel = (struct panel *)&task->panels[number];
-    const struct db_bf16_softening s = {.keys = keys,
+    struct panel *panel = &task->panels[number];
+    const struct db_bf16_softening s = {.keys = DB_BF16_PANEL,
                                         .scores = task->scores,
                                         .maximum = panel->maximum,
                                         .p = task->p,
                                         .parts = h->parts};
 
-    score(work, task, panel, first, keys);
-    hide(work, task, task->first + number * DB_BF16_PANEL, first, keys);
-    if (first == 0 || task->is_careful)
+    score(work, task, panel, unit);
+    if (!is_seen(work, task, number, unit))
+        hide(work, task, number, unit);
+    if (unit == 0 || task->is_careful)
         raise_maxima(work, panel, &s);
     h->isa->soften(&s);
-    gather(work, task, panel, first, keys);
+    gather(work, task, panel, unit);
+}
+
+/* COUNT units that are seen, from UNIT on, at once. */
+static void meet_units(const struct work *work, const struct task *task,
+                       int64_t number, int64_t unit, int64_t count)
+{
+    const struct db_bf16_heads *h = &work->heads;
+    const struct panel *panel = &task->panels[number];
+    const struct db_bf16_meeting meeting = {
+        .parts = h->parts,
+        .units = db_bf16_unit(&work->units, task->head, unit),
+        .count = count,
+        .unit_size = work->units.size,
+        .steps = h->score_steps,
+        .strips = work->units.strips,
+        .q = panel->q,
+        .maximum = panel->maximum,
+        .y = panel->y,
+        .group = work->group,
+        .scores = task->scores,
+        .p = task->p};
+
+    h->isa->meet(&meeting);
+}
+
+/* A panel meets units from UNIT to END. */
+static void meet(const struct work *work, struct task *task, int64_t number,
+                 int64_t unit, int64_t end)
+{
+    int64_t last;
+
+    while (unit < end) {
+        last = unit;
+        if (unit > 0 && !task->is_careful && work->heads.isa->meet != NULL)
+            while (last < end && is_seen(work, task, number, last))
+                last++;
+        if (last > unit)
+            meet_units(work, task, number, unit, last - unit);
+        else
+            meet_unit(work, task, number, last++);
+        unit = last;
+    }
 }
 
 static void begin_panel(const struct work *work, struct task *task,
@@ -168,9 +219,7 @@ static void begin_panel(const struct work *work, struct task *task,
                       task->first + first, DB_BF16_PANEL,
                       (float)((double)h->a->scale * DB_BF16_LOG2_E), true,
                       panel->q);
-    memset(panel->y, 0,
-           (size_t)(work->value_panels * DB_BF16_PANEL * DB_BF16_PANEL) *
-               sizeof(float));
+    memset(panel->y, 0, (size_t)(work->value_panels * BLOCK) * sizeof(float));
     for (i = 0; i < DB_BF16_PANEL; i++)
         panel->maximum[i] = -INFINITY;
 }
@@ -215,41 +264,51 @@ static void end_panel(const struct work *work, const struct task *task,
     }
 }
 
+/* In bytes. */
+static int64_t weights_size(const struct work *work)
+{
+    return 2 * work->group * 2 * DB_BF16_TILE * work->heads.parts;
+}
+
 static void begin_task(const struct work *work, int64_t index, int worker,
                        struct task *task)
 {
     const struct db_bf16_heads *h = &work->heads;
-    const int64_t block = DB_BF16_PANEL * DB_BF16_PANEL;
+    const dreambooth_attention *a = h->a;
     uint8_t *own = work->own + worker * work->own_size;
     int i;
 
     task->is_careful = false;
     task->head = index / work->blocks;
     task->first = index % work->blocks * QUERIES;
-    task->count = db_blas_smaller(QUERIES, h->a->query_length - task->first);
+    task->count = db_blas_smaller(QUERIES, a->query_length - task->first);
+    task->units = work->units.count;
+    if (a->causal)
+        task->units = db_blas_smaller(
+            task->units,
+            db_blas_pieces(task->first + task->count, DB_BF16_PANEL));
     task->p = own;
-    own += KEYS / DB_BF16_SIDE * DB_BF16_TILE * h->parts;
+    own += weights_size(work);
     for (i = 0; i < PANELS; i++, own += DB_BF16_PANEL * h->score_line)
         task->panels[i].q = own;
     task->scores = (float *)(void *)own;
     for (i = 0; i < PANELS; i++)
-        task->panels[i].y = task->scores + KEYS * DB_BF16_PANEL +
-                            i * work->value_panels * block;
+        task->panels[i].y =
+            task->scores + (2 * work->group + i * work->value_panels) * BLOCK;
 }
 
 static void meet_all_keys(const struct work *work, struct task *task)
 {
-    int64_t end = work->k.length, first, i;
+    const int64_t most =
+        db_blas_pieces(CHUNK, work->group * work->units.size) * work->group;
+    int64_t unit, i;
 
     for (i = 0; i * DB_BF16_PANEL < task->count; i++)
         begin_panel(work, task, i);
-    if (work->heads.a->causal)
-        end = db_blas_smaller(
-            end, db_blas_pieces(task->first + task->count, DB_BF16_PANEL) *
-                     DB_BF16_PANEL);
-    for (first = 0; first < end; first += KEYS)
+    for (unit = 0; unit < task->units; unit += most)
         for (i = 0; i * DB_BF16_PANEL < task->count; i++)
-            meet_keys(work, task, i, first, db_blas_smaller(KEYS, end - first));
+            meet(work, task, i, unit,
+                 db_blas_smaller(unit + most, task->units));
 }
 
 /* Whether no weight came near the end of what a float holds. */
@@ -282,14 +341,29 @@ static void attend(void *argument, int64_t index, int worker)
     work->heads.isa->end();
 }
 
+/* As many as fit the first-level cache with all that a panel needs; the most
+ * where not even one fits, so that y is read and written less often. */
+static int64_t group_of(const struct work *work)
+{
+    const struct db_bf16_heads *h = &work->heads;
+    const int64_t fixed =
+        DB_BF16_PANEL * h->score_line + work->units.strips * 2 * DB_BF16_TILE;
+    const int64_t each =
+        2 * (BLOCK * (int64_t)sizeof(float) + 2 * h->parts * DB_BF16_TILE) +
+        work->units.size;
+    const int64_t fit = (FIRST_CACHE - fixed) / each;
+
+    return fit < 1 ? MOST_GROUP : db_blas_smaller(fit, MOST_GROUP);
+}
+
 static int run_tasks(const dreambooth_kernel_host *host, struct work *work)
 {
     const struct db_bf16_heads *h = &work->heads;
 
+    work->group = group_of(work);
     work->blocks = db_blas_pieces(h->a->query_length, QUERIES);
-    work->own_size = KEYS / DB_BF16_SIDE * DB_BF16_TILE * h->parts +
-                     QUERIES * h->score_line +
-                     (KEYS + QUERIES * work->value_panels) * DB_BF16_PANEL *
+    work->own_size = weights_size(work) + QUERIES * h->score_line +
+                     (2 * work->group + PANELS * work->value_panels) * BLOCK *
                          (int64_t)sizeof(float);
     work->own =
         host->scratch_new(host, (size_t)(host->threads * work->own_size));
@@ -310,16 +384,10 @@ int db_bf16_attention_forward(const dreambooth_kernel_host *host,
 
     db_bf16_heads_init(&work.heads, isa, parts, a);
     work.value_panels = a->head_size / DB_BF16_PANEL + 1;
-    status =
-        db_bf16_pack_terms(host, &work.heads, a->k, a->key_length, &work.k);
+    status = db_bf16_pack_units(host, &work.heads, &work.units);
     if (status != DREAMBOOTH_OK)
         return status;
-    status =
-        db_bf16_pack_values(host, &work.heads, a->v, a->key_length, &work.v);
-    if (status == DREAMBOOTH_OK) {
-        status = run_tasks(host, &work);
-        host->scratch_free(host, work.v.at);
-    }
-    host->scratch_free(host, work.k.at);
+    status = run_tasks(host, &work);
+    host->scratch_free(host, work.units.at);
     return status;
 }

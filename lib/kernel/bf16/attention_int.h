@@ -22,11 +22,12 @@ struct db_bf16_heads {
     int64_t tile_at_parts[DB_BF16_MOST_STEPS]; /* all parts of a tile apart */
 };
 
-/* The strips of all heads, packed. */
-struct db_bf16_packed {
-    uint8_t *at;           /* free as scratch */
-    int64_t length;        /* positions, a multiple of 32 */
-    int64_t strips, strip; /* of a head; bytes of each */
+/* Keys and values of all heads as db_bf16_meeting has them, with a column of
+ * ones behind the values. */
+struct db_bf16_units {
+    uint8_t *at;         /* free as scratch */
+    int64_t count, size; /* of a head; bytes of each */
+    int64_t strips;      /* of values */
 };
 
 void db_bf16_heads_init(struct db_bf16_heads *heads,
@@ -55,18 +56,14 @@ void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
                                  const float *x, int64_t length, int64_t head,
                                  int64_t strip, uint8_t *to);
 
-/* The same of all heads; values with a column of ones behind them. */
-int db_bf16_pack_terms(const dreambooth_kernel_host *host,
-                       const struct db_bf16_heads *heads, const float *x,
-                       int64_t length, struct db_bf16_packed *out);
-int db_bf16_pack_values(const dreambooth_kernel_host *host,
-                        const struct db_bf16_heads *heads, const float *x,
-                        int64_t length, struct db_bf16_packed *out);
+int db_bf16_pack_units(const dreambooth_kernel_host *host,
+                       const struct db_bf16_heads *heads,
+                       struct db_bf16_units *out);
 
-static inline uint8_t *db_bf16_strip(const struct db_bf16_packed *packed,
-                                     int64_t head, int64_t strip)
+static inline uint8_t *db_bf16_unit(const struct db_bf16_units *units,
+                                    int64_t head, int64_t unit)
 {
-    return packed->at + (head * packed->strips + strip) * packed->strip;
+    return units->at + (head * units->count + unit) * units->size;
 }
 
 #endif

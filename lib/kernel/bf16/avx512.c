@@ -110,8 +110,8 @@ static void multiply(const struct db_bf16_block *block)
 }
 
 const struct db_bf16_isa db_bf16_avx512 = {
-    nothing, nothing, multiply, multiply_pairs, rows,   pairs, turn,
-    put,     terms,   apart,    raise_maxima,   soften, weigh, scale};
+    nothing, nothing, multiply,     multiply_pairs, rows, pairs, turn, put,
+    terms,   apart,   raise_maxima, soften,         NULL, weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

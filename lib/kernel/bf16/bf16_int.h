@@ -92,6 +92,25 @@ struct db_bf16_softening {
     int parts;
 };
 
+/*
+ * 32 queries meet units of 32 keys, none of which is hidden, with maxima as
+ * they are: y += 2^(q k - maximum) v. A unit is tiles of k, [2 strips][steps],
+ * and of v, [strips][parts], with values along the keys in pairs of I and I
+ * + 16.
+ */
+struct db_bf16_meeting {
+    int parts;
+    const uint8_t *units;
+    int64_t count, unit_size; /* bytes of each */
+    int64_t steps, strips;
+    const uint8_t *q; /* lines of STEPS times 64 bytes */
+    const float *maximum;
+    float *y;      /* [strips / 2][32, 32] */
+    int64_t group; /* units that are softened together */
+    float *scores; /* room for two groups: [units][32, 32] */
+    uint8_t *p;    /* and here [2 strips][units][parts] tiles */
+};
+
 /* Softmax backward for 32 keys and QUERIES, a multiple of 32: p = 2^(scores -
  * lse), ds = p (dp - sum). */
 struct db_bf16_weighing {
@@ -136,6 +155,8 @@ struct db_bf16_isa {
     void (*raise_maxima)(const struct db_bf16_softening *s, float *factor);
     /* p = 2^(scores - maximum) */
     void (*soften)(const struct db_bf16_softening *s);
+    /* NULL where it is no faster than its steps. */
+    void (*meet)(const struct db_bf16_meeting *m);
     void (*weigh)(const struct db_bf16_weighing *w);
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);

@@ -128,76 +128,77 @@ void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
 
 struct packing {
     const struct db_bf16_heads *heads;
-    const float *x;
-    int64_t length;
-    const struct db_bf16_packed *out;
-    void (*pack)(const struct db_bf16_heads *heads, const float *x,
-                 int64_t length, int64_t head, int64_t strip, uint8_t *to);
+    const struct db_bf16_units *out;
+    int64_t tasks; /* a head */
 };
 
-static void pack_strip(void *argument, int64_t index, int worker)
-{
-    const struct packing *p = argument;
-
-    (void)worker;
-    p->pack(p->heads, p->x, p->length, index / p->out->strips,
-            index % p->out->strips, p->out->at + index * p->out->strip);
-}
-
-static int pack_all(const dreambooth_kernel_host *host, struct packing *packing,
-                    struct db_bf16_packed *out)
-{
-    const dreambooth_attention *a = packing->heads->a;
-    const int64_t count = a->batch * a->heads * out->strips;
-
-    out->length = db_bf16_whole_panels(packing->length);
-    out->at = host->scratch_new(host, (size_t)(count * out->strip));
-    if (out->at == NULL)
-        return DREAMBOOTH_ENOMEM;
-    host->parallel(host, count, pack_strip, packing);
-    return DREAMBOOTH_OK;
-}
-
-int db_bf16_pack_terms(const dreambooth_kernel_host *host,
-                       const struct db_bf16_heads *heads, const float *x,
-                       int64_t length, struct db_bf16_packed *out)
-{
-    struct packing packing = {heads, x, length, out, db_bf16_pack_terms_strip};
-
-    out->strips = db_bf16_whole_panels(length) / DB_BF16_SIDE;
-    out->strip = heads->score_steps * DB_BF16_TILE;
-    return pack_all(host, &packing, out);
-}
-
-/* Has a column of ones behind the values of a head, whose sum is the sum of the
+/* 32 positions of v, with ones behind its values: their sum is that of the
  * weights. */
-static void pack_values_strip(const struct db_bf16_heads *heads, const float *x,
-                              int64_t length, int64_t head, int64_t strip,
-                              uint8_t *to)
+static void pack_values(const struct db_bf16_heads *heads, int64_t head,
+                        int64_t first, uint8_t *to)
 {
+    const dreambooth_attention *a = heads->a;
     const uint16_t one = 0x3f80;
-    const int64_t column = heads->a->head_size - strip * DB_BF16_SIDE;
+    const int64_t length = db_blas_smaller(a->key_length - first, DB_BF16_STEP);
+    const int64_t tiles = heads->parts * DB_BF16_TILE;
+    struct db_bf16_from from = {
+        a->v + db_bf16_head_at(heads, a->key_length, head) + first * heads->row,
+        NULL, heads->row};
     int64_t i;
 
-    db_bf16_pack_sequence_strip(heads, x, length, head, strip, to);
-    if (column >= DB_BF16_SIDE)
-        return;
+    for (i = 0; i <= a->head_size; i += DB_BF16_SIDE) {
+        heads->isa->apart(&from,
+                          db_blas_smaller(DB_BF16_SIDE, a->head_size - i),
+                          length, to, heads->parts);
+        from.f32 += DB_BF16_SIDE;
+        to += tiles;
+    }
+    to += (a->head_size % DB_BF16_SIDE * 2) * (int64_t)sizeof(one) - tiles;
     for (i = 0; i < length; i++)
-        memcpy(to + i / DB_BF16_STEP * heads->parts * DB_BF16_TILE +
-                   i % DB_BF16_SIDE * DB_BF16_LINE +
-                   (2 * column + i % DB_BF16_STEP / DB_BF16_SIDE) *
-                       (int64_t)sizeof(one),
+        memcpy(to + i % DB_BF16_SIDE * DB_BF16_LINE +
+                   i / DB_BF16_SIDE * (int64_t)sizeof(one),
                &one, sizeof(one));
 }
 
-int db_bf16_pack_values(const dreambooth_kernel_host *host,
-                        const struct db_bf16_heads *heads, const float *x,
-                        int64_t length, struct db_bf16_packed *out)
-{
-    struct packing packing = {heads, x, length, out, pack_values_strip};
+#define UNITS_OF_TASK 8
 
-    out->strips = heads->a->head_size / DB_BF16_SIDE + 1;
-    out->strip = db_bf16_whole_panels(length) / DB_BF16_STEP * DB_BF16_TILE *
-                 heads->parts;
-    return pack_all(host, &packing, out);
+static void pack_some(void *argument, int64_t index, int worker)
+{
+    const struct packing *p = argument;
+    const struct db_bf16_heads *h = p->heads;
+    const dreambooth_attention *a = h->a;
+    const int64_t head = index / p->tasks;
+    int64_t unit = index % p->tasks * UNITS_OF_TASK;
+    const int64_t end = db_blas_smaller(unit + UNITS_OF_TASK, p->out->count);
+
+    (void)worker;
+    for (; unit < end; unit++) {
+        uint8_t *to = db_bf16_unit(p->out, head, unit);
+        int i;
+
+        for (i = 0; i < 2; i++, to += h->score_steps * DB_BF16_TILE)
+            db_bf16_pack_terms_strip(h, a->k, a->key_length, head, 2 * unit + i,
+                                     to);
+        pack_values(h, head, unit * DB_BF16_PANEL, to);
+    }
+}
+
+int db_bf16_pack_units(const dreambooth_kernel_host *host,
+                       const struct db_bf16_heads *heads,
+                       struct db_bf16_units *out)
+{
+    const dreambooth_attention *a = heads->a;
+    const int64_t count = a->batch * a->heads;
+    struct packing packing = {.heads = heads, .out = out};
+
+    out->count = db_blas_pieces(a->key_length, DB_BF16_PANEL);
+    out->strips = a->head_size / DB_BF16_SIDE + 1;
+    out->size =
+        (2 * heads->score_steps + out->strips * heads->parts) * DB_BF16_TILE;
+    out->at = host->scratch_new(host, (size_t)(count * out->count * out->size));
+    if (out->at == NULL)
+        return DREAMBOOTH_ENOMEM;
+    packing.tasks = db_blas_pieces(out->count, UNITS_OF_TASK);
+    host->parallel(host, count * packing.tasks, pack_some, &packing);
+    return DREAMBOOTH_OK;
 }

@@ -307,5 +307,5 @@ static void scale(float factor, float *y)
 }
 
 const struct db_bf16_isa db_bf16_plain = {
-    nothing, nothing, multiply, multiply_pairs, rows,   pairs, turn,
-    put,     terms,   apart,    raise_maxima,   soften, weigh, scale};
+    nothing, nothing, multiply,     multiply_pairs, rows, pairs, turn, put,
+    terms,   apart,   raise_maxima, soften,         NULL, weigh, scale};

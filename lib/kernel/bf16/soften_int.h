@@ -57,23 +57,27 @@ static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
     }
 }
 
-/* 2^x, to 9e-5 for one part and 1e-7 for more; 1 for 0. */
-INLINE __m512 power_of_2(__m512 x, const int parts)
+#define HALF_PLACE 0x1p-8f /* of a bfloat16 in [1, 2) */
+
+/* 2^x: to 1e-7, and 1 for 0; for one part to 9e-5, and if it IS_ROUNDED the
+ * upper half is what a bfloat16 of it would be. */
+INLINE __m512 power_of_2(__m512 x, const int parts, const bool is_rounded)
 {
-    static const float few[] = {7.7067042e-2f, 2.27644991e-1f, 6.95116786e-1f,
-                                1.0f};
+    static const float few[] = {7.7067042e-2f, 2.27644991e-1f, 6.95116786e-1f};
     static const float all[] = {1.86713007e-3f, 9.01703032e-3f, 5.57999131e-2f,
-                                2.4016445e-1f,  6.93151312e-1f, 1.0f};
+                                2.4016445e-1f, 6.93151312e-1f};
     const float *of = parts == 1 ? few : all;
-    const int terms = parts == 1 ? 4 : 6;
+    const int terms = parts == 1 ? 3 : 5;
     const __m512 rest =
         _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
     __m512 y = _mm512_set1_ps(of[0]);
     int i;
 
-#pragma GCC unroll 6
+#pragma GCC unroll 5
     for (i = 1; i < terms; i++)
         y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(of[i]));
+    y = _mm512_fmadd_ps(y, rest,
+                        _mm512_set1_ps(is_rounded ? 1.0f + HALF_PLACE : 1.0f));
     return _mm512_scalef_ps(y, x);
 }
 
@@ -124,27 +128,30 @@ static void raise_maxima(const struct db_bf16_softening *s, float *factor)
         _mm512_storeu_ps(
             factor + r,
             _mm512_mask_mov_ps(_mm512_set1_ps(1.0f), is_higher,
-                               power_of_2(_mm512_sub_ps(old, all), 2)));
+                               power_of_2(_mm512_sub_ps(old, all), 2, false)));
         _mm512_storeu_ps(s->maximum + r, all);
     }
 }
 
-INLINE void soften_row(const struct db_bf16_softening *s, int r,
+/* A query. */
+INLINE void soften_row(const float *row, int64_t keys, float maximum,
                        const int parts, uint8_t *to)
 {
-    const __m512 top = _mm512_set1_ps(s->maximum[r]);
-    const float *row = s->scores + r * DB_BF16_PANEL;
+    const __m512 top = _mm512_set1_ps(maximum);
+    const bool is_one = parts == 1;
     int64_t k;
     int part;
 
-    for (k = 0; k < s->keys; k += DB_BF16_PANEL, row += BLOCK) {
-        __m512 a = power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row), top), parts);
-        __m512 b =
-            power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row + 16), top), parts);
+    for (k = 0; k < keys; k += DB_BF16_PANEL, row += BLOCK) {
+        __m512 a =
+            power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row), top), parts, is_one);
+        __m512 b = power_of_2(_mm512_sub_ps(_mm512_loadu_ps(row + 16), top),
+                              parts, is_one);
 
 #pragma GCC unroll 3
         for (part = 0; part < parts; part++, to += DB_BF16_TILE) {
-            const __m512i ra = rounded(a), rb = rounded(b);
+            const __m512i ra = is_one ? _mm512_castps_si512(a) : rounded(a);
+            const __m512i rb = is_one ? _mm512_castps_si512(b) : rounded(b);
 
             _mm512_storeu_si512(to, side_by_side(ra, rb));
             a = rest_of(a, ra);
@@ -161,15 +168,16 @@ static void soften(const struct db_bf16_softening *s)
 
     _mm_setcsr(modes | FLUSH_TO_ZERO);
     for (r = 0; r < DB_BF16_PANEL; r++) {
+        const float *row = s->scores + r * DB_BF16_PANEL;
         uint8_t *to =
             s->p + r / DB_BF16_SIDE * strip + r % DB_BF16_SIDE * DB_BF16_LINE;
 
         if (s->parts == 1)
-            soften_row(s, r, 1, to);
+            soften_row(row, s->keys, s->maximum[r], 1, to);
         else if (s->parts == 2)
-            soften_row(s, r, 2, to);
+            soften_row(row, s->keys, s->maximum[r], 2, to);
         else
-            soften_row(s, r, 3, to);
+            soften_row(row, s->keys, s->maximum[r], 3, to);
     }
     _mm_setcsr(modes);
 }
@@ -186,10 +194,10 @@ INLINE struct weights probabilities(const struct db_bf16_weighing *w,
 
     return (struct weights){
         power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores), _mm512_loadu_ps(lse)),
-                   parts),
+                   parts, false),
         power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores + 16),
                                  _mm512_loadu_ps(lse + 16)),
-                   parts)};
+                   parts, false)};
 }
 
 INLINE struct weights gradients(const struct db_bf16_weighing *w, int64_t at,
