@@ -14,8 +14,8 @@
         "amx-bf16"))),                                                         \
     apply_to = function)
 #else
-#pragma GCC target(                                                            \
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,prfchw,amx-tile,amx-bf16")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,prfchw")
+#pragma GCC target("amx-tile,amx-bf16")
 #endif
 #include "kernel/bf16/soften_int.h"
 
