@@ -608,6 +608,8 @@ static const struct test_case cases[] = {
     {"gemm tiles", run_gemm, {1, 521, 307, 431, 0, 1, 1, 0, 0}, 1e-5},
     {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 1e-5},
     {"gemm few rows", run_gemm, {2, 7, 67, 331, 0, 1, 0, 3, 1}, 2e-6},
+    {"gemm a row", run_gemm, {1, 1, 67, 331, 0, 1, 1, 0, 0}, 2e-6},
+    {"gemm 3 rows", run_gemm, {1, 3, 301, 1283, 0, 1, 0, 3, 1}, 2e-6},
     {"gemm no k", run_gemm, {1, 3, 5, 0, 0, 0, 1, 0, 0}, 1e-6},
     {"gemm nothing", run_gemm, {1, 0, 5, 3, 0, 0, 1, 0, 0}, 1e-6},
 
@@ -1406,11 +1408,9 @@ static void check_conv_halves(struct db_device *d, const int64_t *s,
  * whether the backend reads it or has it expanded. */
 START_TEST(bfloat16_weights_are_read)
 {
-    static const int64_t products[][5] = {{1, 1, 1, 1, 0},
-                                          {5, 7, 3, 3, 0},
-                                          {5, 7, 3, 3, 1},
-                                          {131, 401, 307, 1, 1},
-                                          {67, 33, 600, 2, 0}};
+    static const int64_t products[][5] = {
+        {1, 1, 1, 1, 0},    {5, 7, 3, 3, 0},       {5, 7, 3, 3, 1},
+        {3, 65, 331, 1, 1}, {131, 401, 307, 1, 1}, {67, 33, 600, 2, 0}};
     static const int64_t convolutions[][12] = {
         {1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0},
         {2, 9, 11, 5, 7, 3, 1, 1, 1, 1, 1, 1},

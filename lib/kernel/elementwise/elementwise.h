@@ -67,6 +67,9 @@ struct db_elementwise {
                             const float *weight, float mean, float rstd,
                             int64_t width, float *dx, float *dweight,
                             float *dbias);
+    /* the sum of x w */
+    float (*dot)(const float *x, const float *w, int64_t count);
+    float (*dot_bf16)(const float *x, const uint16_t *w, int64_t count);
     double (*squares)(const float *x, int64_t count);
     void (*adamw)(const struct db_adamw_form *form, const float *gradient,
                   int64_t count, float *p, float *m, float *v);

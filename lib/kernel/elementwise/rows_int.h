@@ -544,6 +544,45 @@ static void unnormalise_row(const float *x, const float *dy,
     }
 }
 
+static float dot(const float *x, const float *w, int64_t count)
+{
+    vector even = {0}, odd = {0};
+    int64_t i;
+
+    for (i = 0; i + 2 * LANES <= count; i += 2 * LANES) {
+        even = multiply_add(load(x + i, LANES), load(w + i, LANES), even);
+        odd = multiply_add(load(x + i + LANES, LANES),
+                           load(w + i + LANES, LANES), odd);
+    }
+    for (; i < count; i += LANES)
+        even = multiply_add(LOAD(x), LOAD(w), even);
+    return (float)add_up(low(even) + high(even) + low(odd) + high(odd));
+}
+
+INLINE vector load_bf16(const uint16_t *at, int64_t count)
+{
+    typedef uint16_t narrow_vector __attribute__((vector_size(LANES * 2)));
+    narrow_vector value = {0};
+
+    memcpy(&value, at, (size_t)(count < LANES ? count : LANES) * sizeof(*at));
+    return (vector)(__builtin_convertvector(value, integers) << 16);
+}
+
+static float dot_bf16(const float *x, const uint16_t *w, int64_t count)
+{
+    vector even = {0}, odd = {0};
+    int64_t i;
+
+    for (i = 0; i + 2 * LANES <= count; i += 2 * LANES) {
+        even = multiply_add(load(x + i, LANES), load_bf16(w + i, LANES), even);
+        odd = multiply_add(load(x + i + LANES, LANES),
+                           load_bf16(w + i + LANES, LANES), odd);
+    }
+    for (; i < count; i += LANES)
+        even = multiply_add(LOAD(x), load_bf16(w + i, count - i), even);
+    return (float)add_up(low(even) + high(even) + low(odd) + high(odd));
+}
+
 static double squares(const float *x, int64_t count)
 {
     struct sums even = {{0}, {0}}, odd = {{0}, {0}};
@@ -624,6 +663,8 @@ const struct db_elementwise ISA = {
     .unnormalise = unnormalise,
     .normalise_row = normalise_row,
     .unnormalise_row = unnormalise_row,
+    .dot = dot,
+    .dot_bf16 = dot_bf16,
     .squares = squares,
     .adamw = adamw,
     .adamw_narrow = adamw_narrow,

@@ -148,5 +148,7 @@ int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
 
     if (tiles != NULL && is_for_tiles(a, parts))
         return db_bf16_gemm(host, tiles, parts, a);
+    if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
+        return db_simd_few_rows(host, a);
     return db_expand_gemm(host, a, multiply_floats);
 }

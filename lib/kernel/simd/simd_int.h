@@ -147,6 +147,11 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
 int db_simd_winograd(const dreambooth_kernel_host *host,
                      const struct db_simd_convolution *convolution);
 
+/* Whether A has so few rows that memory is what it waits for; and does it. */
+bool db_simd_has_few_rows(const dreambooth_gemm *a);
+int db_simd_few_rows(const dreambooth_kernel_host *host,
+                     const dreambooth_gemm *a);
+
 #define DB_SIMD_SLOT(name, arguments)                                          \
     int db_simd_##name(const dreambooth_kernel_host *host, const arguments *a)
 
