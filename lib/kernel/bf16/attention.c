@@ -55,20 +55,17 @@ static void score(const struct work *work, const struct task *task,
                   const struct panel *panel, int64_t unit)
 {
     const struct db_bf16_heads *h = &work->heads;
-    const uint8_t *k = db_bf16_unit(&work->units, task->head, unit);
-    const struct db_bf16_block block = {
+    const struct db_bf16_row row = {
         .steps = h->score_steps,
+        .parts = 1,
         .a = {panel->q, panel->q + DB_BF16_SIDE * h->score_line},
-        .b = {k, k + h->score_steps * DB_BF16_TILE},
-        .a_at = h->line_at,
-        .b_at = h->tile_at,
-        .a_line = h->score_line,
-        .b_line = DB_BF16_LINE,
-        .a_parts = 1,
-        .b_parts = 1,
+        .is_lines = true,
+        .b = db_bf16_unit(&work->units, task->head, unit),
+        .b_strip = h->score_steps * DB_BF16_TILE,
+        .strips = 2,
         .c = task->scores};
 
-    h->isa->multiply(&block);
+    db_bf16_multiply_row(h, &row);
 }
 
 /* Whether a panel's queries see all keys of a unit. */
@@ -107,28 +104,18 @@ static void gather(const struct work *work, const struct task *task,
 {
     const struct db_bf16_heads *h = &work->heads;
     const int64_t tiles = DB_BF16_TILE * h->parts;
-    const uint8_t *v = db_bf16_unit(&work->units, task->head, unit) +
-                       2 * h->score_steps * DB_BF16_TILE;
-    struct db_bf16_block block = {.steps = 1,
-                                  .a = {task->p, task->p + tiles},
-                                  .a_at = h->tile_at,
-                                  .b_at = h->tile_at,
-                                  .a_line = DB_BF16_LINE,
-                                  .b_line = DB_BF16_LINE,
-                                  .a_parts = h->parts,
-                                  .b_parts = h->parts,
-                                  .a_apart = DB_BF16_TILE,
-                                  .b_apart = DB_BF16_TILE,
-                                  .c = panel->y,
-                                  .add = true};
-    int64_t strip;
+    const struct db_bf16_row row = {
+        .steps = 1,
+        .parts = h->parts,
+        .a = {task->p, task->p + tiles},
+        .b = db_bf16_unit(&work->units, task->head, unit) +
+             2 * h->score_steps * DB_BF16_TILE,
+        .b_strip = tiles,
+        .strips = work->units.strips,
+        .c = panel->y,
+        .add = true};
 
-    for (strip = 0; strip < work->units.strips; strip += 2) {
-        block.b[0] = v + strip * tiles;
-        block.b[1] = strip + 1 < work->units.strips ? block.b[0] + tiles : NULL;
-        h->isa->multiply(&block);
-        block.c += BLOCK;
-    }
+    db_bf16_multiply_row(h, &row);
 }
 
 static void raise_maxima(const struct work *work, const struct panel *panel,

@@ -12,7 +12,7 @@
 
 #include "kernel/bf16/attention_int.h"
 
-#define KEYS 128   /* of a block */
+#define KEYS 256   /* of a block */
 #define QUERIES 64 /* at a time */
 #define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
 #define KEY_PANELS (KEYS / DB_BF16_PANEL)
@@ -33,12 +33,12 @@ struct task {
     uint8_t *q_sequence, *dy_sequence; /* right sides of dk and dv */
     uint8_t *k_turned;                 /* left side of dq^T */
     uint8_t *k_lines, *v_lines;        /* left sides of scores and dp */
-    uint8_t *p, *ds;    /* [key panels][2][QUERIES / 32][parts] tiles */
+    uint8_t *p, *ds;                   /* [2][QUERIES / 32][parts] tiles */
     uint8_t *ds_right;  /* [QUERIES / 16][KEYS / 32][parts] tiles */
     float *lse, *sum;   /* of all queries */
     float *dq;          /* [size panels][queries / 32][32, 32] */
     float *dk, *dv;     /* [key panels][size panels][32, 32] */
-    float *scores, *dp; /* [key panels][query panels][32, 32] */
+    float *scores, *dp; /* [query panels][32, 32] */
 };
 
 static int64_t tiles(const struct work *work)
@@ -58,7 +58,7 @@ static int64_t lay_memory(const struct work *work, uint8_t *base,
     const int64_t weights =
         KEYS / DB_BF16_SIDE * (QUERIES / DB_BF16_STEP) * tiles(work);
     const int64_t of_keys = KEY_PANELS * h->size_panels * BLOCK;
-    const int64_t scores = KEY_PANELS * QUERY_PANELS * BLOCK;
+    const int64_t scores = QUERY_PANELS * BLOCK;
     const struct {
         uint8_t **at;
         int64_t bytes;
@@ -71,8 +71,8 @@ static int64_t lay_memory(const struct work *work, uint8_t *base,
          h->size_strips * (work->keys / DB_BF16_STEP) * tiles(work)},
         {&t->k_lines, lines},
         {&t->v_lines, lines},
-        {&t->p, weights},
-        {&t->ds, weights},
+        {&t->p, weights / KEY_PANELS},
+        {&t->ds, weights / KEY_PANELS},
         {&t->ds_right, weights},
     };
     const struct {
@@ -155,28 +155,25 @@ static void pack_head(const struct task *t)
         h->isa->turn(t->k_turned + i);
 }
 
-/* c [32 keys, 32 queries] = lines of keys times terms of queries. */
+/* c [queries / 32][32 keys, 32] = lines of keys times terms of queries. */
 static void score(const struct task *t, const uint8_t *lines,
                   const uint8_t *terms, int64_t key_panel, int64_t query,
-                  float *c)
+                  int64_t queries, float *c)
 {
     const struct db_bf16_heads *h = &t->work->heads;
+    const int64_t strip = h->score_steps * DB_BF16_TILE;
     const uint8_t *left = lines + key_panel * DB_BF16_PANEL * h->score_line;
-    const uint8_t *right =
-        terms + query / DB_BF16_SIDE * h->score_steps * DB_BF16_TILE;
-    const struct db_bf16_block block = {
+    const struct db_bf16_row row = {
         .steps = h->score_steps,
+        .parts = 1,
         .a = {left, left + DB_BF16_SIDE * h->score_line},
-        .b = {right, right + h->score_steps * DB_BF16_TILE},
-        .a_at = h->line_at,
-        .b_at = h->tile_at,
-        .a_line = h->score_line,
-        .b_line = DB_BF16_LINE,
-        .a_parts = 1,
-        .b_parts = 1,
+        .is_lines = true,
+        .b = terms + query / DB_BF16_SIDE * strip,
+        .b_strip = strip,
+        .strips = queries / DB_BF16_SIDE,
         .c = c};
 
-    h->isa->multiply(&block);
+    db_bf16_multiply_row(h, &row);
 }
 
 /* With causal, keys behind a query do not count. */
@@ -199,29 +196,24 @@ static void weigh(const struct task *t, int64_t first_key, int64_t panel,
                   int64_t query, int64_t queries)
 {
     const struct work *work = t->work;
-    const int64_t weights = 2 * (QUERIES / DB_BF16_STEP) * tiles(work);
-    float *scores = t->scores + panel * QUERY_PANELS * BLOCK;
-    float *dp = t->dp + panel * QUERY_PANELS * BLOCK;
     const struct db_bf16_weighing w = {
         .queries = queries,
-        .scores = scores,
-        .dp = dp,
+        .scores = t->scores,
+        .dp = t->dp,
         .lse = t->lse + query,
         .sum = t->sum + query,
-        .p = t->p + panel * weights,
-        .ds = t->ds + panel * weights,
+        .p = t->p,
+        .ds = t->ds,
         .right = t->ds_right + panel * tiles(work),
         .strip = KEYS / DB_BF16_STEP * tiles(work),
         .parts = work->heads.parts};
     int64_t q;
 
-    for (q = 0; q < queries; q += DB_BF16_PANEL) {
-        score(t, t->k_lines, t->q_terms, panel, query + q, scores);
-        score(t, t->v_lines, t->dy_terms, panel, query + q, dp);
-        hide(t, first_key + panel * DB_BF16_PANEL, query + q, scores);
-        scores += BLOCK;
-        dp += BLOCK;
-    }
+    score(t, t->k_lines, t->q_terms, panel, query, queries, t->scores);
+    score(t, t->v_lines, t->dy_terms, panel, query, queries, t->dp);
+    for (q = 0; q < queries; q += DB_BF16_PANEL)
+        hide(t, first_key + panel * DB_BF16_PANEL, query + q,
+             t->scores + q * DB_BF16_PANEL);
     work->heads.isa->weigh(&w);
 }
 
@@ -233,28 +225,17 @@ static void gather_keys(const struct task *t, const uint8_t *weights,
     const struct work *work = t->work;
     const struct db_bf16_heads *h = &work->heads;
     const int64_t strip = work->queries / DB_BF16_STEP * tiles(work);
-    const uint8_t *left =
-        weights + panel * 2 * (QUERIES / DB_BF16_STEP) * tiles(work);
-    struct db_bf16_block block = {
+    const struct db_bf16_row row = {
         .steps = queries / DB_BF16_STEP,
-        .a = {left, left + queries / DB_BF16_STEP * tiles(work)},
-        .a_at = h->tile_at_parts,
-        .b_at = h->tile_at_parts,
-        .a_line = DB_BF16_LINE,
-        .b_line = DB_BF16_LINE,
-        .a_parts = h->parts,
-        .b_parts = h->parts,
-        .a_apart = DB_BF16_TILE,
-        .b_apart = DB_BF16_TILE,
+        .parts = h->parts,
+        .a = {weights, weights + queries / DB_BF16_STEP * tiles(work)},
+        .b = sequence + query / DB_BF16_STEP * tiles(work),
+        .b_strip = strip,
+        .strips = h->size_strips,
         .c = to + panel * h->size_panels * BLOCK,
         .add = true};
-    int64_t i;
 
-    for (i = 0; i < h->size_strips; i += 2, block.c += BLOCK) {
-        block.b[0] = sequence + i * strip + query / DB_BF16_STEP * tiles(work);
-        block.b[1] = i + 1 < h->size_strips ? block.b[0] + strip : NULL;
-        h->isa->multiply(&block);
-    }
+    db_bf16_multiply_row(h, &row);
 }
 
 static void gather_queries(const struct task *t, int64_t first_key,
@@ -264,30 +245,22 @@ static void gather_queries(const struct task *t, int64_t first_key,
     const struct db_bf16_heads *h = &work->heads;
     const int64_t strip = KEYS / DB_BF16_STEP * tiles(work);
     const int64_t turned = work->keys / DB_BF16_STEP * tiles(work);
-    struct db_bf16_block block = {.steps = keys / DB_BF16_STEP,
-                                  .a_at = h->tile_at_parts,
-                                  .b_at = h->tile_at_parts,
-                                  .a_line = DB_BF16_LINE,
-                                  .b_line = DB_BF16_LINE,
-                                  .a_parts = h->parts,
-                                  .b_parts = h->parts,
-                                  .a_apart = DB_BF16_TILE,
-                                  .b_apart = DB_BF16_TILE,
-                                  .add = true};
-    int64_t i, q;
+    struct db_bf16_row row = {.steps = keys / DB_BF16_STEP,
+                              .parts = h->parts,
+                              .b = t->ds_right,
+                              .b_strip = strip,
+                              .strips = queries / DB_BF16_SIDE,
+                              .add = true};
+    int64_t i;
 
     for (i = 0; i < h->size_strips; i += 2) {
-        block.a[0] =
+        row.a[0] =
             t->k_turned + i * turned + first_key / DB_BF16_STEP * tiles(work);
-        block.a[1] = i + 1 < h->size_strips ? block.a[0] + turned : block.a[0];
-        for (q = 0; q < queries; q += DB_BF16_PANEL) {
-            block.b[0] = t->ds_right + q / DB_BF16_SIDE * strip;
-            block.b[1] = block.b[0] + strip;
-            block.c = t->dq + (i / 2 * (work->queries / DB_BF16_PANEL) +
-                               (query + q) / DB_BF16_PANEL) *
-                                  BLOCK;
-            h->isa->multiply(&block);
-        }
+        row.a[1] = i + 1 < h->size_strips ? row.a[0] + turned : row.a[0];
+        row.c = t->dq + (i / 2 * (work->queries / DB_BF16_PANEL) +
+                         query / DB_BF16_PANEL) *
+                            BLOCK;
+        db_bf16_multiply_row(h, &row);
     }
 }
 

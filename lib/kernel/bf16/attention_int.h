@@ -44,6 +44,22 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
                        int64_t length, int64_t head, int64_t first,
                        int64_t count, float factor, bool is_left, uint8_t *to);
 
+/* Two strips of A times some of B, packed: blocks side by side. */
+struct db_bf16_row {
+    int64_t steps;
+    int parts;           /* of both, a tile apart */
+    const uint8_t *a[2]; /* tiles, all parts of one behind the other, or lines
+                            as db_bf16_lay_terms() makes them */
+    bool is_lines;
+    const uint8_t *b; /* tiles */
+    int64_t b_strip, strips;
+    float *c; /* [strips / 2][32, 32] */
+    bool add; /* to c */
+};
+
+void db_bf16_multiply_row(const struct db_bf16_heads *heads,
+                          const struct db_bf16_row *row);
+
 int64_t db_bf16_whole_panels(int64_t length); /* up to a multiple of 32 */
 
 /* A strip of x [batch, length, heads, size] for one head, as a right side: of

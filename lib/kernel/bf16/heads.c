@@ -84,6 +84,56 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
     memset(to, 0, (size_t)((count - there) * heads->score_line));
 }
 
+static struct db_bf16_pair pair_of(const struct db_bf16_row *row,
+                                   const uint8_t *b0, const uint8_t *b1,
+                                   float *c)
+{
+    const int64_t line = DB_BF16_PANEL;
+    float *below = c + DB_BF16_SIDE * line;
+
+    return (struct db_bf16_pair){
+        {row->a[0], row->a[1]},
+        {b0, b1},
+        {{row->add ? c : NULL, c, line, line},
+         {row->add ? below : NULL, below, line, line}}};
+}
+
+#define PAIRS_AT_ONCE 8
+
+void db_bf16_multiply_row(const struct db_bf16_heads *heads,
+                          const struct db_bf16_row *row)
+{
+    const int64_t *tiles =
+        row->parts == 1 ? heads->tile_at : heads->tile_at_parts;
+    const struct db_bf16_block block = {
+        .steps = row->steps,
+        .a_at = row->is_lines ? heads->line_at : tiles,
+        .b_at = tiles,
+        .a_line = row->is_lines ? heads->score_line : DB_BF16_LINE,
+        .b_line = DB_BF16_LINE,
+        .a_parts = row->parts,
+        .b_parts = row->parts,
+        .a_apart = DB_BF16_TILE,
+        .b_apart = DB_BF16_TILE};
+    struct db_bf16_pair pairs[PAIRS_AT_ONCE];
+    const uint8_t *b = row->b;
+    float *c = row->c;
+    int64_t strip = 0, count;
+
+    while (strip < row->strips) {
+        for (count = 0; count < PAIRS_AT_ONCE && strip + 1 < row->strips;
+             count++, strip += 2, b += 2 * row->b_strip) {
+            pairs[count] = pair_of(row, b, b + row->b_strip, c);
+            c += DB_BF16_PANEL * DB_BF16_PANEL;
+        }
+        if (count == 0) {
+            pairs[count++] = pair_of(row, b, NULL, c);
+            strip++;
+        }
+        heads->isa->multiply_pairs(&block, pairs, count);
+    }
+}
+
 int64_t db_bf16_whole_panels(int64_t length)
 {
     return db_blas_pieces(length, DB_BF16_PANEL) * DB_BF16_PANEL;
