@@ -14,10 +14,11 @@
 #include "kernel/device.h"
 #include "kernel/simd/simd_int.h"
 
-#define KEYS 112       /* at a time: a panel's scores take 14 KB */
-#define PANELS 4       /* of queries that are one task */
-#define LEAST_WORK 3e7 /* of tiles: multiplications of the scores */
-#define MOST_HEAD 192  /* beyond, the panels leave the cache */
+#define KEYS 112          /* at a time: a panel's scores take 14 KB */
+#define PANELS 4          /* of queries that are one task */
+#define LEAST_WORK 3e7    /* of tiles: multiplications of the scores */
+#define LEAST_SCORES 4096 /* of tiles of one part: scores of a head */
+#define MOST_HEAD 192     /* beyond, the panels leave the cache */
 
 struct work {
     const dreambooth_attention *a;
@@ -170,10 +171,12 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
                         (double)a->query_length * (double)a->key_length *
                         (double)a->head_size;
     const struct db_bf16_isa *tiles = db_simd_tiles_of(host, work, parts);
+    const bool is_worth = *parts == 1
+                              ? a->query_length * a->key_length >= LEAST_SCORES
+                              : work >= LEAST_WORK;
 
-    return work >= LEAST_WORK && tiles != NULL && db_bf16_heads_fit(a, *parts)
-               ? tiles
-               : NULL;
+    return is_worth && tiles != NULL && db_bf16_heads_fit(a, *parts) ? tiles
+                                                                     : NULL;
 }
 
 int db_simd_attention_forward(const dreambooth_kernel_host *host,
