@@ -24,7 +24,7 @@
 #define LEAST_STRIPS 8
 #define BLOCK_TILES 640 /* KB of the second-level cache */
 #define PANEL_TILES 192 /* the same, which pass by */
-#define FAR_VALUES ((int64_t)1 << 22)
+#define FAR_VALUES ((int64_t)1 << 19)
 #define LEAST_TASKS 2  /* a thread */
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
