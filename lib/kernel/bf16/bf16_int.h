@@ -220,6 +220,7 @@ struct db_bf16_operand {
     int64_t strips;
     int parts;
     db_bf16_pack *pack;     /* NULL: it lies at */
+    int cost;               /* of that, in cycles for a part of a tile */
     struct db_bf16_raw raw; /* at may be NULL */
     const uint8_t *base;
     const int64_t *strip_at, *step_at; /* bytes, added up */

@@ -3,6 +3,11 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
+/* Cycles for a part of a tile, as measured. */
+#define ROWS 65
+#define PAIRS 80
+#define TURN 90
+
 /* A matrix as gemm has it: strips are its columns, or its rows, and k is the
  * other direction. */
 struct matrix {
@@ -97,10 +102,12 @@ static int multiply_one(const dreambooth_kernel_host *host,
         .isa = isa,
         .a = {.strips = db_blas_pieces(g->m, DB_BF16_SIDE),
               .parts = parts,
-              .pack = pack_a},
+              .pack = pack_a,
+              .cost = source.a.along_k ? ROWS : PAIRS + TURN},
         .b = {.strips = db_blas_pieces(g->n, DB_BF16_SIDE),
               .parts = g->b_bf16 != NULL ? 1 : parts,
               .pack = pack_b,
+              .cost = source.b.along_k ? ROWS + TURN : PAIRS,
               .raw = raw_of(&source.b)},
         .source = &source,
         .steps = db_blas_pieces(g->k, DB_BF16_STEP),

@@ -22,13 +22,18 @@
 #define BLOCK_STRIPS_THERE MOST_STRIPS
 #define MOST_STRIPS 64
 #define LEAST_STRIPS 8
-#define BLOCK_TILES 640 /* KB of the second-level cache */
-#define PANEL_TILES 192 /* the same, which pass by */
+#define BLOCK_TILES 640  /* KB of the second-level cache */
+#define WHOLE_TILES 1280 /* of an A that all tasks find there */
+#define PANEL_TILES 192  /* the same, which pass by */
 #define FAR_VALUES ((int64_t)1 << 19)
 #define LEAST_TASKS 2  /* a thread */
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
-#define PACK_STEPS 64  /* of a task that packs */
+#define READING 100    /* cycles for a part of a tile, from memory */
+#define LONG_STEPS 64
+#define NEAR_TILES 16384 /* of a B that larger caches hold */
+#define SUMMING 800      /* of a pair of strips, away and back */
+#define PACK_STEPS 64    /* of a task that packs */
 #define STRIP_SUMS ((int64_t)DB_BF16_SIDE * DB_BF16_PANEL)
 
 struct work {
@@ -378,6 +383,61 @@ static int64_t few_of(int64_t run, int64_t most)
     return db_blas_pieces(run, db_blas_pieces(run, most));
 }
 
+static bool fits(const struct db_bf16_product *p)
+{
+    return p->a.strips * p->steps * p->a.parts <= WHOLE_TILES;
+}
+
+/* What is not multiplying, when A is cut into so many blocks and B into so many
+ * groups of panels: packing, and sums that leave their registers. In cycles a
+ * step. */
+static int64_t cost_of(const struct db_bf16_product *p, int64_t blocks,
+                       int64_t groups)
+{
+    const int64_t a_tiles = p->a.strips * p->a.parts;
+    const int64_t b_tiles = p->b.strips * p->b.parts;
+    const int64_t a = a_tiles * (p->a.cost + READING);
+    const int64_t b = b_tiles * (p->b.cost + READING);
+    const int64_t parts = db_blas_pieces(db_blas_pieces(p->a.strips, blocks) *
+                                             p->steps * p->a.parts,
+                                         BLOCK_TILES);
+    const int64_t sums = p->a.strips * p->b.strips / 4 * parts * SUMMING;
+
+    return (fits(p) ? a : groups * a) +
+           (blocks < PACK_AHEAD ? blocks * b
+                                : b + b_tiles * (2 + blocks) * READING / 2) +
+           sums / p->steps;
+}
+
+/* Along a long k both sides leave the cache before they are needed again,
+ * unless B comes from memory anyway. */
+static bool is_long(const struct db_bf16_product *p)
+{
+    return p->steps >= LONG_STEPS &&
+           p->b.strips * p->steps * p->b.parts <= NEAR_TILES;
+}
+
+/* The number of blocks of a packed A: with a long k, that which costs least. */
+static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
+{
+    const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    const int64_t most = db_blas_larger(
+        least, db_blas_smaller(p->a.strips / LEAST_STRIPS, wanted));
+    int64_t best = least, least_cost = INT64_MAX, i;
+
+    if (!is_long(p))
+        return p->a.strips <= BLOCK_STRIPS ? 1 : most;
+    for (i = least; i <= most; i++) {
+        const int64_t cost = cost_of(p, i, db_blas_pieces(wanted, i));
+
+        if (cost < least_cost) {
+            least_cost = cost;
+            best = i;
+        }
+    }
+    return best;
+}
+
 /* Strips of A a task, and groups of panels, so that there are some tasks for
  * each of THREADS. */
 static void divide_tasks(struct work *work, int threads)
@@ -385,20 +445,17 @@ static void divide_tasks(struct work *work, int threads)
     const struct db_bf16_product *p = work->p;
     const int64_t wanted = (int64_t)threads * LEAST_TASKS;
 
-    work->block = p->a.pack == NULL ? BLOCK_STRIPS_THERE : BLOCK_STRIPS;
-    if (p->a.pack != NULL && p->a.strips > BLOCK_STRIPS)
-        work->block = db_blas_smaller(
-            work->block,
-            db_blas_larger(db_blas_pieces(p->a.strips, wanted), LEAST_STRIPS));
+    work->panels = db_blas_pieces(p->b.strips, 2);
     if (p->a.lay != NULL) {
         work->block = p->a.unit * p->a.units;
     } else {
-        work->blocks = db_blas_pieces(p->a.strips, work->block);
+        work->blocks = p->a.pack != NULL
+                           ? blocks_of(p, wanted)
+                           : db_blas_pieces(p->a.strips, BLOCK_STRIPS_THERE);
         work->block = db_blas_pieces(p->a.strips, work->blocks);
         work->block += work->block % 2;
     }
     work->blocks = db_blas_pieces(p->a.strips, work->block);
-    work->panels = db_blas_pieces(p->b.strips, 2);
     work->groups = p->a.lay != NULL
                        ? 1
                        : db_blas_smaller(work->panels,
@@ -414,7 +471,8 @@ static void divide(struct work *work, int threads)
     int64_t parts, i;
 
     divide_tasks(work, threads);
-    work->is_far = p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
+    work->is_far = p->result.beta == 0.0f &&
+                   p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
     work->few = PANEL_TILES / 2 / work->b.parts;
     work->part = p->part;
     if (work->part == 0) {
@@ -430,15 +488,13 @@ static void divide(struct work *work, int threads)
     }
 }
 
-/* Whether A is packed before all tasks: where several need it, and a task does
- * not pack it while it multiplies far more. */
+/* Whether A is packed before all tasks: where several need it, and find it in
+ * the cache. */
 static bool is_ahead(const struct work *work)
 {
-    const struct db_bf16_product *p = work->p;
-
-    return p->a.pack != NULL && work->groups > 1 &&
-           (p->a.strips * p->steps * p->a.parts <= BLOCK_TILES ||
-            work->group < LEAST_GROUP);
+    return work->p->a.pack != NULL && work->groups > 1 &&
+           (fits(work->p) ||
+            (work->p->steps < LONG_STEPS && work->group < LEAST_GROUP));
 }
 
 /* An operand that is packed before all tasks. */
