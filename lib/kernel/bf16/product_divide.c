@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a product of tiles is cut into tasks, and k into parts: by what the
+ * caches hold and what packing costs. Figures are cycles as measured, and the
+ * sizes of caches that processors with tiles have.
+ */
+#include "kernel/bf16/product_int.h"
+
+#define BLOCK_STRIPS 32 /* of A, and of one that lies in place */
+#define BLOCK_STRIPS_THERE DB_BF16_MOST_STRIPS
+#define LEAST_STRIPS 8
+#define BLOCK_TILES 640  /* KB of the second-level cache */
+#define WHOLE_TILES 1280 /* of an A that all tasks find there */
+#define FAR_VALUES ((int64_t)1 << 19)
+#define LEAST_TASKS 2  /* a thread */
+#define PACK_AHEAD 3   /* blocks of A from which B is packed before */
+#define LEAST_GROUP 12 /* panels for which a task packs A itself */
+#define READING 100    /* cycles for a part of a tile, from memory */
+#define LONG_STEPS 64
+#define NEAR_TILES 16384 /* of a B that larger caches hold */
+#define SUMMING 800      /* of a pair of strips, away and back */
+
+/* Steps at once: MOST or less, the whole of some runs or a part of one. */
+static int64_t few_of(int64_t run, int64_t most)
+{
+    if (run <= most)
+        return most / run * run;
+    return db_blas_pieces(run, db_blas_pieces(run, most));
+}
+
+static bool fits(const struct db_bf16_product *p)
+{
+    return p->a.strips * p->steps * p->a.parts <= WHOLE_TILES;
+}
+
+/* What is not multiplying, when A is cut into so many blocks and B into so many
+ * groups of panels: packing, and sums that leave their registers. In cycles a
+ * step. */
+static int64_t cost_of(const struct db_bf16_product *p, int64_t blocks,
+                       int64_t groups)
+{
+    const int64_t a_tiles = p->a.strips * p->a.parts;
+    const int64_t b_tiles = p->b.strips * p->b.parts;
+    const int64_t a = a_tiles * (p->a.cost + READING);
+    const int64_t b = b_tiles * (p->b.cost + READING);
+    const int64_t parts = db_blas_pieces(db_blas_pieces(p->a.strips, blocks) *
+                                             p->steps * p->a.parts,
+                                         BLOCK_TILES);
+    const int64_t sums = p->a.strips * p->b.strips / 4 * parts * SUMMING;
+
+    return (fits(p) ? a : groups * a) +
+           (blocks < PACK_AHEAD ? blocks * b
+                                : b + b_tiles * (2 + blocks) * READING / 2) +
+           sums / p->steps;
+}
+
+/* Along a long k both sides leave the cache before they are needed again,
+ * unless B comes from memory anyway. */
+static bool is_long(const struct db_bf16_product *p)
+{
+    return p->steps >= LONG_STEPS &&
+           p->b.strips * p->steps * p->b.parts <= NEAR_TILES;
+}
+
+/* The number of blocks of a packed A: with a long k, that which costs least. */
+static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
+{
+    const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    const int64_t most = db_blas_larger(
+        least, db_blas_smaller(p->a.strips / LEAST_STRIPS, wanted));
+    int64_t best = least, least_cost = INT64_MAX, i;
+
+    if (!is_long(p))
+        return p->a.strips <= BLOCK_STRIPS ? 1 : most;
+    for (i = least; i <= most; i++) {
+        const int64_t cost = cost_of(p, i, db_blas_pieces(wanted, i));
+
+        if (cost < least_cost) {
+            least_cost = cost;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Strips of A a task, and groups of panels, so that there are some tasks for
+ * each of THREADS. */
+static void divide_tasks(struct db_bf16_work *work, int threads)
+{
+    const struct db_bf16_product *p = work->p;
+    const int64_t wanted = (int64_t)threads * LEAST_TASKS;
+
+    work->panels = db_blas_pieces(p->b.strips, 2);
+    if (p->a.lay != NULL) {
+        work->block = p->a.unit * p->a.units;
+    } else {
+        work->blocks = p->a.pack != NULL
+                           ? blocks_of(p, wanted)
+                           : db_blas_pieces(p->a.strips, BLOCK_STRIPS_THERE);
+        work->block = db_blas_pieces(p->a.strips, work->blocks);
+        work->block += work->block % 2;
+    }
+    work->blocks = db_blas_pieces(p->a.strips, work->block);
+    work->groups = p->a.lay != NULL
+                       ? 1
+                       : db_blas_smaller(work->panels,
+                                         db_blas_pieces(wanted, work->blocks));
+    work->group = db_blas_pieces(work->panels, work->groups);
+    work->groups = db_blas_pieces(work->panels, work->group);
+}
+
+void db_bf16_divide(struct db_bf16_work *work, int threads)
+{
+    const struct db_bf16_product *p = work->p;
+    const int64_t fit = BLOCK_TILES / work->a.parts;
+    int64_t parts, i;
+
+    divide_tasks(work, threads);
+    work->is_far = p->result.beta == 0.0f &&
+                   p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
+    work->few = DB_BF16_PANEL_TILES / 2 / work->b.parts;
+    work->part = p->part;
+    if (!db_bf16_is_plain(&p->result)) {
+        work->part = p->steps;
+    } else if (work->part == 0) {
+        parts = db_blas_pieces(p->steps * work->block, fit);
+        work->part = db_blas_pieces(p->steps, parts);
+    }
+    work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
+    for (i = 0; i < DB_BF16_PANEL_TILES; i++) {
+        work->b_at[i] = i * db_bf16_tile_size(&work->b);
+        work->raw_at[i] = i * p->b.raw.step;
+    }
+}
+
+bool db_bf16_is_a_ahead(const struct db_bf16_work *work)
+{
+    const struct db_bf16_product *p = work->p;
+
+    return p->a.pack != NULL && work->groups > 1 &&
+           (fits(p) || (p->steps < LONG_STEPS && work->group < LEAST_GROUP));
+}
+
+bool db_bf16_is_b_ahead(const struct db_bf16_work *work)
+{
+    return work->p->b.pack != NULL && work->blocks >= PACK_AHEAD;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of a product of tiles share: how it is cut, and where sums
+ * are. */
+#ifndef DB_KERNEL_BF16_PRODUCT_INT_H
+#define DB_KERNEL_BF16_PRODUCT_INT_H
+
+#include "kernel/bf16/bf16_int.h"
+#include "kernel/blas/blas_int.h"
+
+#define DB_BF16_MOST_STRIPS 64  /* of a task */
+#define DB_BF16_PANEL_TILES 192 /* KB of B at once, in the second-level cache  \
+                                 */
+#define DB_BF16_STRIP_SUMS ((int64_t)DB_BF16_SIDE * DB_BF16_PANEL)
+
+struct db_bf16_work {
+    const struct db_bf16_product *p;
+    struct db_bf16_operand a, b; /* as they are after packing before */
+    int64_t block;               /* strips of A */
+    int64_t blocks, groups;      /* tasks along A, and along B */
+    int64_t panels, group;       /* of B, and those of a task */
+    int64_t part, few;           /* steps in a part, and of a panel at once */
+    bool is_far;                 /* whether the caches will not have y */
+    uint8_t *own;                /* the workers' memory, OWN_SIZE each */
+    int64_t own_size, block_size, panel_size; /* bytes */
+    int64_t *a_at; /* steps in packed memory, behind OWN */
+    int64_t b_at[DB_BF16_PANEL_TILES];
+    int64_t raw_at[DB_BF16_PANEL_TILES];
+};
+
+/* A few steps of a panel: of which part of k, and whether there are others
+ * before or behind. */
+struct db_bf16_stretch {
+    int64_t panel, begun, step, steps;
+    bool is_first_part, is_first, is_last;
+};
+
+static inline int64_t db_bf16_tile_size(const struct db_bf16_operand *o)
+{
+    return (int64_t)o->parts * DB_BF16_TILE;
+}
+
+/* Cuts the work of work->p for so many threads: all but a, b and own. */
+void db_bf16_divide(struct db_bf16_work *work, int threads);
+/* Whether A or B is packed before all tasks. */
+bool db_bf16_is_a_ahead(const struct db_bf16_work *work);
+bool db_bf16_is_b_ahead(const struct db_bf16_work *work);
+
+/* Whether sums may lie in y itself between the parts of k. Other results have
+ * one part, so that no bit depends on how k is cut. */
+bool db_bf16_is_plain(const struct db_bf16_result *result);
+/* Whether the rows of y that a strip makes lie one behind the other, and
+ * whether the columns of a panel do. */
+bool db_bf16_is_whole_strip(const struct db_bf16_product *p, int64_t strip);
+bool db_bf16_is_whole_panel(const struct db_bf16_product *p, int64_t panel);
+/* Numbers in y of row I of all strips, -1 for none, and of a strip's first
+ * column. */
+int64_t db_bf16_row_of(const struct db_bf16_product *p, int64_t i);
+int64_t db_bf16_column_of(const struct db_bf16_product *p, int64_t strip);
+
+/* A strip of y, not whole, comes into C, [16, 32], and goes back. */
+void db_bf16_take_strip(const struct db_bf16_product *p,
+                        const struct db_bf16_stretch *s, int64_t strip,
+                        float *c);
+void db_bf16_put_strip(const struct db_bf16_product *p,
+                       const struct db_bf16_stretch *s, int64_t strip,
+                       const float *c);
+
+/* Between a few steps and the next, sums lie in C; before the first and behind
+ * the last, in Y, unless that is NULL. BIAS may be. */
+struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
+                                    const struct db_bf16_stretch *s, float *c,
+                                    float *y, const float *bias);
+
+#endif

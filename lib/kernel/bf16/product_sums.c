@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the sums of a product of tiles lie. Between the parts of k they are in
+ * y itself, which tiles are read from and written to; strips of which y has
+ * only a part go by way of a buffer, with the same additions in the same order.
+ */
+#include <string.h>
+
+#include "kernel/bf16/product_int.h"
+
+int64_t db_bf16_row_of(const struct db_bf16_product *p, int64_t i)
+{
+    return p->row_of != NULL ? p->row_of[i] : i < p->m ? i : -1;
+}
+
+bool db_bf16_is_whole_strip(const struct db_bf16_product *p, int64_t strip)
+{
+    const int64_t first = strip * DB_BF16_SIDE;
+    int64_t i;
+
+    if (p->row_of == NULL)
+        return first + DB_BF16_SIDE <= p->m;
+    for (i = 0; i < DB_BF16_SIDE; i++)
+        if (p->row_of[first + i] != p->row_of[first] + i)
+            return false;
+    return p->row_of[first] >= 0;
+}
+
+bool db_bf16_is_whole_panel(const struct db_bf16_product *p, int64_t panel)
+{
+    const int64_t first = panel * 2;
+    const bool is_narrow = first + 1 == p->b.strips;
+    const int64_t width = is_narrow ? DB_BF16_SIDE : DB_BF16_PANEL;
+
+    if (p->column_of == NULL)
+        return panel * DB_BF16_PANEL + width <= p->n;
+    return p->width_of[first] == DB_BF16_SIDE &&
+           (is_narrow ||
+            (p->width_of[first + 1] == DB_BF16_SIDE &&
+             p->column_of[first + 1] == p->column_of[first] + DB_BF16_SIDE));
+}
+
+int64_t db_bf16_column_of(const struct db_bf16_product *p, int64_t strip)
+{
+    return p->column_of != NULL ? p->column_of[strip] : strip * DB_BF16_SIDE;
+}
+
+bool db_bf16_is_plain(const struct db_bf16_result *result)
+{
+    return result->alpha == 1.0f &&
+           (result->beta == 0.0f ||
+            (result->beta == 1.0f && result->bias == NULL));
+}
+
+/* What plain sums begin with where they lie in C: y, the bias, or zeros. */
+static bool begins_with_y(const struct db_bf16_product *p,
+                          const struct db_bf16_stretch *s)
+{
+    return !s->is_first_part || p->result.beta != 0.0f;
+}
+
+static int64_t width_of(const struct db_bf16_product *p, int64_t strip)
+{
+    return p->width_of != NULL
+               ? p->width_of[strip]
+               : db_blas_smaller(DB_BF16_SIDE, p->n - strip * DB_BF16_SIDE);
+}
+
+/* The rows of y that a strip makes, in C: only in part there. */
+void db_bf16_take_strip(const struct db_bf16_product *p,
+                        const struct db_bf16_stretch *s, int64_t strip,
+                        float *c)
+{
+    int64_t i, side;
+
+    memset(c, 0, DB_BF16_STRIP_SUMS * sizeof(*c));
+    for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
+        const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
+
+        for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
+            const int64_t number = s->panel * 2 + side;
+            const float *from = begins_with_y(p, s)
+                                    ? p->result.y + row * p->y_row
+                                    : p->result.bias;
+
+            if (row >= 0 && from != NULL)
+                memcpy(c + side * DB_BF16_SIDE,
+                       from + db_bf16_column_of(p, number),
+                       (size_t)width_of(p, number) * sizeof(*c));
+        }
+    }
+}
+
+/* And from there to y. */
+void db_bf16_put_strip(const struct db_bf16_product *p,
+                       const struct db_bf16_stretch *s, int64_t strip,
+                       const float *c)
+{
+    const struct db_bf16_result *result = &p->result;
+    int64_t i, side;
+
+    for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
+        const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
+
+        for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
+            const int64_t number = s->panel * 2 + side;
+            const int64_t column = db_bf16_column_of(p, number);
+            struct db_bf16_result here = {result->y + row * p->y_row + column,
+                                          1.0f, 0.0f, NULL};
+
+            if (!db_bf16_is_plain(result)) {
+                here.alpha = result->alpha;
+                here.beta = result->beta;
+                here.bias = result->bias == NULL ? NULL : result->bias + column;
+            }
+            if (row >= 0)
+                p->isa->put(width_of(p, number), c + side * DB_BF16_SIDE,
+                            &here);
+        }
+    }
+}
+
+struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
+                                    const struct db_bf16_stretch *s, float *c,
+                                    float *y, const float *bias)
+{
+    struct db_bf16_sums sums = {c, c, DB_BF16_PANEL, DB_BF16_PANEL};
+
+    if (s->is_last && y != NULL) {
+        sums.to = y;
+        sums.to_row = p->y_row;
+    }
+    if (!s->is_first)
+        return sums;
+    if (y == NULL && !db_bf16_is_plain(&p->result)) {
+        sums.from = NULL;
+    } else if (y != NULL && begins_with_y(p, s)) {
+        sums.from = y;
+        sums.from_row = p->y_row;
+    } else if (y != NULL) {
+        sums.from = bias;
+        sums.from_row = 0;
+    }
+    return sums;
+}
