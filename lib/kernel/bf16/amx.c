@@ -247,8 +247,8 @@ KIND(three_of_a, 3, 3, 1)
 KIND(two, 2, 2, 2)
 KIND(three, 3, 3, 3)
 
-static void multiply_pairs(const struct db_bf16_block *block,
-                           const struct db_bf16_pair *pairs, int64_t count)
+static void multiply(const struct db_bf16_block *block,
+                     const struct db_bf16_pair *pairs, int64_t count)
 {
     /* B has one part, or as many as A. */
     static pairs_of_kind *const kinds[][2] = {{one, narrow_one},
@@ -261,18 +261,11 @@ static void multiply_pairs(const struct db_bf16_block *block,
     kinds[first + block->a_parts - 1][pairs->b[1] == NULL](block, pairs, count);
 }
 
-static void multiply(const struct db_bf16_block *block)
-{
-    const struct db_bf16_pair pair = db_bf16_pair_of(block);
-
-    multiply_pairs(block, &pair, 1);
-}
-
 #include "kernel/bf16/amx_attention_int.h"
 
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end,   multiply,     multiply_pairs, rows, pairs, turn, put,
-    terms, apart, raise_maxima, soften,         meet, weigh, scale};
+    begin, end,   multiply,     rows,   pairs, turn,  put,
+    terms, apart, raise_maxima, soften, meet,  weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -90,8 +90,8 @@ INLINE void multiply_rows(const struct db_bf16_block *block,
     }
 }
 
-static void multiply_pairs(const struct db_bf16_block *block,
-                           const struct db_bf16_pair *pairs, int64_t count)
+static void multiply(const struct db_bf16_block *block,
+                     const struct db_bf16_pair *pairs, int64_t count)
 {
     int64_t i;
     int side, r;
@@ -102,16 +102,9 @@ static void multiply_pairs(const struct db_bf16_block *block,
                 multiply_rows(block, &pairs[i], side, r);
 }
 
-static void multiply(const struct db_bf16_block *block)
-{
-    const struct db_bf16_pair pair = db_bf16_pair_of(block);
-
-    multiply_pairs(block, &pair, 1);
-}
-
 const struct db_bf16_isa db_bf16_avx512 = {
-    nothing, nothing, multiply,     multiply_pairs, rows, pairs, turn, put,
-    terms,   apart,   raise_maxima, soften,         NULL, weigh, scale};
+    nothing, nothing, multiply,     rows,   pairs, turn,  put,
+    terms,   apart,   raise_maxima, soften, NULL,  weigh, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -14,7 +14,7 @@
  * columns. 32 values of k are a step; 16 rows, or columns, over all steps are a
  * strip. Parts of the same values lie APART bytes from each other.
  *
- * Work is divided by shape, and each sum is made along k in one order: the same
+ * Each sum is made along k in one order, however the work is divided: the same
  * bits on any number of threads.
  */
 #ifndef DB_KERNEL_BF16_BF16_INT_H
@@ -55,24 +55,21 @@ struct db_bf16_wanted {
     int lines;
 };
 
-/* Two strips of A times two of B, over some steps. */
+/* Two strips of A times two of B. */
+struct db_bf16_pair {
+    const uint8_t *a[2], *b[2]; /* b[1] may be NULL */
+    struct db_bf16_sums sums[2];
+};
+
+/* What pairs that are multiplied together have in common. */
 struct db_bf16_block {
     int64_t steps;
-    const uint8_t *a[2], *b[2]; /* b[1] may be NULL */
-    const int64_t *a_at, *b_at; /* bytes from there to each step's tile */
+    const int64_t *a_at, *b_at; /* bytes from a and b to each step's tile */
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    float *c;                     /* [32, 32] */
-    bool add;                     /* to c */
     bool is_far;                  /* sums go to what the caches will not have */
     struct db_bf16_wanted wanted; /* to be fetched meanwhile */
-};
-
-/* Some such that differ in what stands here. */
-struct db_bf16_pair {
-    const uint8_t *a[2], *b[2];
-    struct db_bf16_sums sums[2];
 };
 
 /* How the result is put away: y = alpha c + beta y + bias. */
@@ -128,10 +125,9 @@ struct db_bf16_isa {
     /* Around the blocks of a task, on its thread. */
     void (*begin)(void);
     void (*end)(void);
-    void (*multiply)(const struct db_bf16_block *block);
     /* COUNT pairs; b[1] is NULL in all of them or in none. */
-    void (*multiply_pairs)(const struct db_bf16_block *block,
-                           const struct db_bf16_pair *pairs, int64_t count);
+    void (*multiply)(const struct db_bf16_block *block,
+                     const struct db_bf16_pair *pairs, int64_t count);
     /* COUNT lines of K values along k, in tiles that are STEP bytes apart,
      * zeros behind the last; all parts. bfloat16 has one. */
     void (*rows)(const struct db_bf16_from *from, int64_t count, int64_t k,
@@ -161,9 +157,6 @@ struct db_bf16_isa {
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
 };
-
-/* The pair that BLOCK itself is. */
-struct db_bf16_pair db_bf16_pair_of(const struct db_bf16_block *block);
 
 /* STEPS whole tiles of COUNT <= 16 lines, all parts of one behind the other and
  * zeros behind COUNT and K. */

@@ -130,7 +130,7 @@ void db_bf16_multiply_row(const struct db_bf16_heads *heads,
             pairs[count++] = pair_of(row, b, NULL, c);
             strip++;
         }
-        heads->isa->multiply_pairs(&block, pairs, count);
+        heads->isa->multiply(&block, pairs, count);
     }
 }
 

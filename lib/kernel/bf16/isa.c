@@ -66,17 +66,6 @@ const struct db_bf16_isa *db_bf16_isa_at(size_t index)
     return NULL;
 }
 
-struct db_bf16_pair db_bf16_pair_of(const struct db_bf16_block *block)
-{
-    float *below = block->c + DB_BF16_SIDE * DB_BF16_PANEL;
-
-    return (struct db_bf16_pair){
-        {block->a[0], block->a[1]},
-        {block->b[0], block->b[1]},
-        {{block->add ? block->c : NULL, block->c, DB_BF16_PANEL, DB_BF16_PANEL},
-         {block->add ? below : NULL, below, DB_BF16_PANEL, DB_BF16_PANEL}}};
-}
-
 void db_bf16_rows(const struct db_bf16_isa *isa,
                   const struct db_bf16_from *from, int64_t count, int64_t k,
                   uint8_t *to, int64_t steps, int parts)

@@ -159,8 +159,8 @@ static void multiply_side(const struct db_bf16_block *block,
                line);
 }
 
-static void multiply_pairs(const struct db_bf16_block *block,
-                           const struct db_bf16_pair *pairs, int64_t count)
+static void multiply(const struct db_bf16_block *block,
+                     const struct db_bf16_pair *pairs, int64_t count)
 {
     int i, j;
 
@@ -168,13 +168,6 @@ static void multiply_pairs(const struct db_bf16_block *block,
         for (i = 0; i < 2; i++)
             for (j = 0; j < 2 && pairs->b[j] != NULL; j++)
                 multiply_side(block, pairs, i, j);
-}
-
-static void multiply(const struct db_bf16_block *block)
-{
-    const struct db_bf16_pair pair = db_bf16_pair_of(block);
-
-    multiply_pairs(block, &pair, 1);
 }
 
 static void put(int64_t count, const float *c,
@@ -307,5 +300,5 @@ static void scale(float factor, float *y)
 }
 
 const struct db_bf16_isa db_bf16_plain = {
-    nothing, nothing, multiply,     multiply_pairs, rows, pairs, turn, put,
-    terms,   apart,   raise_maxima, soften,         NULL, weigh, scale};
+    nothing, nothing, multiply,     rows,   pairs, turn,  put,
+    terms,   apart,   raise_maxima, soften, NULL,  weigh, scale};

@@ -49,7 +49,7 @@ struct task {
 /* Where steps of a panel are, packed if need be. */
 static void lay_panel(const struct db_bf16_work *work, const struct task *task,
                       const struct db_bf16_stretch *s,
-                      struct db_bf16_block *block)
+                      struct db_bf16_block *block, const uint8_t *at[2])
 {
     const struct db_bf16_operand *b = &work->b;
     const int64_t step = s->begun + s->step;
@@ -66,7 +66,7 @@ static void lay_panel(const struct db_bf16_work *work, const struct task *task,
             b->pack(work->p, strip, step, s->steps, to);
             place = in_buffer(to, work->b_at);
         }
-        block->b[side] = place.at;
+        at[side] = place.at;
         block->b_at = place.step_at;
         block->b_line = place.line;
         block->b_apart = place.apart;
@@ -175,6 +175,7 @@ static void meet_panel(const struct db_bf16_work *work, const struct task *task,
                           db_bf16_is_whole_panel(work->p, panel);
     struct db_bf16_block block = {.a_parts = work->a.parts,
                                   .b_parts = work->b.parts};
+    const uint8_t *b[2] = {NULL, NULL};
     struct db_bf16_pair pairs[DB_BF16_MOST_STRIPS / 2];
     struct db_bf16_stretch s = {
         .panel = panel, .begun = begun, .is_first_part = begun == 0};
@@ -187,14 +188,14 @@ static void meet_panel(const struct db_bf16_work *work, const struct task *task,
         block.steps = s.steps;
         block.is_far = s.is_last && work->is_far;
         block.wanted = wanted_by(work, task, &s, steps);
-        lay_panel(work, task, &s, &block);
+        lay_panel(work, task, &s, &block, b);
         for (i = 0; i < task->strips + task->strips % 2; i++) {
             lay_strip(work, task, &s, i, is_whole, &block, &pairs[i / 2]);
-            pairs[i / 2].b[i % 2] = block.b[i % 2];
+            pairs[i / 2].b[i % 2] = b[i % 2];
         }
         if (s.is_first)
             take_strips(work, task, &s, is_whole);
-        work->p->isa->multiply_pairs(&block, pairs, (task->strips + 1) / 2);
+        work->p->isa->multiply(&block, pairs, (task->strips + 1) / 2);
         if (s.is_last)
             put_strips(work, task, &s, is_whole);
     }

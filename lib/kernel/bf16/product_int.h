@@ -7,9 +7,10 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
-#define DB_BF16_MOST_STRIPS 64  /* of a task */
-#define DB_BF16_PANEL_TILES 192 /* KB of B at once, in the second-level cache  \
-                                 */
+#define DB_BF16_MOST_STRIPS 64 /* of a task */
+#define DB_BF16_PANEL_TILES                                                    \
+    192 /* KB of B at once, in the second-level cache                          \
+         */
 #define DB_BF16_STRIP_SUMS ((int64_t)DB_BF16_SIDE * DB_BF16_PANEL)
 
 struct db_bf16_work {
