@@ -175,7 +175,7 @@ static void multiply_strips(const struct gradient *g, const struct task *task,
             i % 2 < strips_of(g, plane) ? b + i % 2 * g->x.strip_size : NULL;
         pair->sums[i % 2] = sums_of(g, task, i, plane, place);
     }
-    g->x.isa->multiply_pairs(block, pairs, (task->strips + 1) / 2);
+    g->x.isa->multiply(block, pairs, (task->strips + 1) / 2);
     for (i = 0; i < task->strips; i++)
         if (!is_whole(g, task->first + i, plane))
             move_sums(g, task->first + i, plane, place,
