@@ -152,7 +152,7 @@ static void pack_head(const struct task *t)
                                     t->k_turned + i * turned);
     }
     for (i = 0; i < h->size_strips * turned; i += DB_BF16_TILE)
-        h->isa->turn(t->k_turned + i);
+        h->isa->turn(t->k_turned + i, DB_BF16_LINE, t->k_turned + i);
 }
 
 /* c [queries / 32][32 keys, 32] = lines of keys times terms of queries. */

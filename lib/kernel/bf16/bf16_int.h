@@ -135,8 +135,9 @@ struct db_bf16_isa {
     /* 16 lines of pairs: K <= 32 lines of COUNT <= 16 values are given. */
     void (*pairs)(const struct db_bf16_from *from, int64_t count, int64_t k,
                   uint8_t *to, int parts, int64_t apart);
-    /* Makes lines of a tile columns, in units of pairs. */
-    void (*turn)(uint8_t *tile);
+    /* 16 lines of 64 bytes, LINE bytes apart, become columns of a tile, in
+     * units of pairs. They may be the tile itself. */
+    void (*turn)(const uint8_t *lines, int64_t line, uint8_t *tile);
     void (*put)(int64_t count, const float *c,
                 const struct db_bf16_result *result);
     /* The parts WHICH[0..TERMS) of FACTOR x [count], one behind the other. */
@@ -163,6 +164,11 @@ struct db_bf16_isa {
 void db_bf16_rows(const struct db_bf16_isa *isa,
                   const struct db_bf16_from *from, int64_t count, int64_t k,
                   uint8_t *to, int64_t steps, int parts);
+
+/* The same with the lines as columns: a right side that runs along k. */
+void db_bf16_columns(const struct db_bf16_isa *isa,
+                     const struct db_bf16_from *from, int64_t count, int64_t k,
+                     uint8_t *to, int64_t steps, int parts);
 
 /* The same of pairs: K lines of COUNT values. */
 void db_bf16_pairs(const struct db_bf16_isa *isa,

@@ -151,7 +151,7 @@ static void pack_weight(const struct db_bf16_product *p, int64_t strip,
     const int64_t in = c->picture.channels, out = c->out_channels;
     const int64_t column = strip * DB_BF16_SIDE;
     const int64_t count = db_blas_smaller(DB_BF16_SIDE, out - column);
-    int64_t i, j, run;
+    int64_t i, run;
 
     for (i = step; i < step + steps; i += run) {
         const int64_t channel = c->steps[i].plane * DB_BF16_STEP;
@@ -172,10 +172,8 @@ static void pack_weight(const struct db_bf16_product *p, int64_t strip,
         if (c->reversed)
             db_bf16_pairs(p->isa, &from, count, k, to, run, p->b.parts);
         else
-            db_bf16_rows(p->isa, &from, count, k, to, run, p->b.parts);
-        for (j = 0; j < run * p->b.parts; j++, to += DB_BF16_TILE)
-            if (!c->reversed)
-                p->isa->turn(to);
+            db_bf16_columns(p->isa, &from, count, k, to, run, p->b.parts);
+        to += run * p->b.parts * DB_BF16_TILE;
     }
 }
 

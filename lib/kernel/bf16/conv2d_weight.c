@@ -64,9 +64,12 @@ static void lay_dy(const struct gradient *g, const struct task *task)
                       task->strips, task->a, task->scratch);
     for (part = 0; part < g->dy.parts; part++)
         for (strip = 0; strip < task->strips; strip++)
-            for (step = 0; step < steps; step++)
-                g->dy.isa->turn(task->a + part * g->dy.apart +
-                                strip * g->dy.strip_size + step * DB_BF16_TILE);
+            for (step = 0; step < steps; step++) {
+                uint8_t *tile = task->a + part * g->dy.apart +
+                                strip * g->dy.strip_size + step * DB_BF16_TILE;
+
+                g->dy.isa->turn(tile, DB_BF16_LINE, tile);
+            }
 }
 
 /* The last plane may have a single strip. */

@@ -36,12 +36,16 @@ static void pack(const struct db_bf16_isa *isa, const struct matrix *m,
         from.f32 += at;
     else
         from.bf16 += at;
+    if (m->along_k && turned) {
+        db_bf16_columns(isa, &from, count, left, to, steps, o->parts);
+        return;
+    }
     if (m->along_k)
         db_bf16_rows(isa, &from, count, left, to, steps, o->parts);
     else
         db_bf16_pairs(isa, &from, count, left, to, steps, o->parts);
-    for (i = 0; turned && i < steps * o->parts; i++)
-        isa->turn(to + i * DB_BF16_TILE);
+    for (i = 0; turned && i < steps * o->parts; i++, to += DB_BF16_TILE)
+        isa->turn(to, DB_BF16_LINE, to);
 }
 
 static void pack_a(const struct db_bf16_product *p, int64_t strip, int64_t step,

@@ -154,7 +154,8 @@ void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
                    line + i * DB_BF16_LINE, DB_BF16_LINE);
     }
     for (i = 0; i < heads->score_steps; i++)
-        heads->isa->turn(to + i * DB_BF16_TILE);
+        heads->isa->turn(to + i * DB_BF16_TILE, DB_BF16_LINE,
+                         to + i * DB_BF16_TILE);
 }
 
 void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,

@@ -81,6 +81,32 @@ void db_bf16_rows(const struct db_bf16_isa *isa,
                (size_t)(DB_BF16_TILE - bytes));
 }
 
+void db_bf16_columns(const struct db_bf16_isa *isa,
+                     const struct db_bf16_from *from, int64_t count, int64_t k,
+                     uint8_t *to, int64_t steps, int parts)
+{
+    const int64_t line = from->row * (int64_t)sizeof(*from->bf16);
+    int64_t done = 0, i;
+
+    /* Whole tiles of bfloat16 are turned from where they are. */
+    if (from->bf16 != NULL && count == DB_BF16_SIDE)
+        for (; (done + 1) * DB_BF16_STEP <= k; done++, to += DB_BF16_TILE)
+            isa->turn((const uint8_t *)(from->bf16 + done * DB_BF16_STEP), line,
+                      to);
+    if (done < steps) {
+        struct db_bf16_from rest = *from;
+
+        if (rest.f32 != NULL)
+            rest.f32 += done * DB_BF16_STEP;
+        else
+            rest.bf16 += done * DB_BF16_STEP;
+        db_bf16_rows(isa, &rest, count, k - done * DB_BF16_STEP, to,
+                     steps - done, parts);
+    }
+    for (i = done * parts; i < steps * parts; i++, to += DB_BF16_TILE)
+        isa->turn(to, DB_BF16_LINE, to);
+}
+
 void db_bf16_pairs(const struct db_bf16_isa *isa,
                    const struct db_bf16_from *from, int64_t count, int64_t k,
                    uint8_t *to, int64_t steps, int parts)

@@ -174,13 +174,13 @@ static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
 #define EVEN_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0x88)
 #define ODD_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0xdd)
 
-static void turn(uint8_t *tile)
+static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
 {
     __m512i x[16], y[16];
     int i;
 
     for (i = 0; i < 16; i++)
-        x[i] = _mm512_loadu_si512(tile + i * DB_BF16_LINE);
+        x[i] = _mm512_loadu_si512(lines + i * line);
     for (i = 0; i < 16; i += 2) {
         y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
         y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);

@@ -82,12 +82,13 @@ static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
         }
 }
 
-static void turn(uint8_t *tile)
+static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
 {
     uint32_t x[DB_BF16_SIDE][DB_BF16_SIDE], y[DB_BF16_SIDE][DB_BF16_SIDE];
     int i, j;
 
-    memcpy(x, tile, sizeof(x));
+    for (i = 0; i < DB_BF16_SIDE; i++)
+        memcpy(x[i], lines + i * line, sizeof(x[i]));
     for (i = 0; i < DB_BF16_SIDE; i++)
         for (j = 0; j < DB_BF16_SIDE; j++)
             y[j][i] = x[i][j];
