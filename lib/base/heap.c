@@ -38,15 +38,22 @@
 #define BIN_BITS 3 /* bins of a power of two: 8 */
 
 struct db_piece {
-    _Alignas(DB_BLOCK_ALIGNMENT) struct db_piece *before; /* NULL: the first */
-    struct db_region *region;
-    struct db_piece *next, *previous; /* in the bin */
-    size_t warm;
-    bool is_free;
+    _Alignas(DB_BLOCK_ALIGNMENT) union {
+        struct {
+            struct db_piece *before; /* NULL: the first */
+            struct db_region *region;
+            struct db_piece *next, *previous; /* in the bin */
+            size_t warm;
+            bool is_free;
+        };
+        char room[DB_BLOCK_ALIGNMENT - sizeof(struct db_block)];
+    };
     struct db_block block; /* its start is NULL: that of no allocator */
 };
 
-_Static_assert(sizeof(struct db_piece) == DB_BLOCK_ALIGNMENT,
+_Static_assert(offsetof(struct db_piece, block) + sizeof(struct db_block) ==
+                       sizeof(struct db_piece) &&
+                   sizeof(struct db_piece) == DB_BLOCK_ALIGNMENT,
                "a piece's header ends where its block begins");
 
 struct db_region {
