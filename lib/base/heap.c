@@ -34,7 +34,8 @@
 #define LEAST_REST ((size_t)4096) /* worth a piece of its own */
 #define LARGE_PAGE ((size_t)2 << 20)
 #define GROWTH ((size_t)32 << 20) /* made accessible at a time */
-#define MOST_RESERVED ((size_t)1 << (sizeof(void *) > 4 ? 40 : 28))
+#define LEAST_RESERVED ((size_t)64 << 20)
+#define MOST_RESERVED ((size_t)1 << (sizeof(void *) > 4 ? 36 : 28))
 #define BIN_BITS 3 /* bins of a power of two: 8 */
 
 struct db_piece {
@@ -240,22 +241,26 @@ static bool make_accessible(struct db_region *region, const char *end)
     return true;
 }
 
-/* As much as the machine has memory: one region, as a rule. */
-static size_t usual_reserve(void)
+/* Four times what is reserved already: a small model takes little of address
+ * space, which emulators pay for, and a large one few regions. */
+static size_t usual_reserve(const struct db_heap *heap)
 {
-    const uint64_t bytes =
-        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    const struct db_region *region;
+    size_t bytes = 0;
 
-    return bytes < MOST_RESERVED ? round_up((size_t)bytes, LARGE_PAGE)
-                                 : MOST_RESERVED;
+    for (region = heap->regions; region != NULL; region = region->next)
+        bytes += (size_t)(region->end - (const char *)region);
+    if (bytes > MOST_RESERVED / 4)
+        return MOST_RESERVED;
+    return 4 * bytes > LEAST_RESERVED ? 4 * bytes : LEAST_RESERVED;
 }
 
 /* A region with room for a block of SIZE; NULL if there is no address space. */
-static struct db_region *new_region(size_t size)
+static struct db_region *new_region(const struct db_heap *heap, size_t size)
 {
     const size_t least = round_up(
         DB_BLOCK_ALIGNMENT + size + 2 * sizeof(struct db_piece), LARGE_PAGE);
-    size_t reserved = usual_reserve();
+    size_t reserved = usual_reserve(heap);
     struct db_region *region = NULL;
 
     while (region == NULL && reserved > least) {
@@ -310,7 +315,7 @@ struct db_block *db_heap_grow(struct db_heap *heap, size_t size)
     for (region = heap->regions; region != NULL && piece == NULL;
          region = region->next)
         piece = grow_region(heap, region, size);
-    if (piece == NULL && (region = new_region(size)) != NULL) {
+    if (piece == NULL && (region = new_region(heap, size)) != NULL) {
         region->next = heap->regions;
         heap->regions = region;
         piece = grow_region(heap, region, size);
