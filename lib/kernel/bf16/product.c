@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The product of two matrices made of tiles. A block of A's strips stays in the
- * second-level cache for a part of k; B's panels of two strips pass by, a few
- * steps at a time, which stay in the first-level cache while all strips of the
- * block meet them. So C leaves the tiles' registers once for a few steps, and
+ * second-level cache for a part of k; B's panels of two strips pass by there, a
+ * few steps at a time, which all strips of the block meet. So C leaves the tiles' registers once for a few steps, and
  * the caches once for each part of k.
  *
  * What many tasks need is packed before, unless the cache will not hold it

@@ -11,9 +11,8 @@
 #include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
-#define LEAST_ROWS 4                    /* below, memory is what counts */
-#define LEAST_MATRIX ((int64_t)1 << 18) /* values of B worth tiles anyway */
-#define LEAST_WORK ((int64_t)1 << 14)   /* m n k of a product worth packing */
+#define LEAST_ROWS 4                  /* below, memory is what counts */
+#define LEAST_WORK ((int64_t)1 << 14) /* m n k of a product worth packing */
 
 struct operand {
     const float *at;
@@ -120,13 +119,6 @@ static bool is_small(const dreambooth_gemm *a)
            a->m * a->n * a->k < LEAST_WORK;
 }
 
-/* With few rows reading B is most of the work, and tiles of one part read it
- * once, as it is. */
-static bool is_for_tiles(const dreambooth_gemm *a, int parts)
-{
-    return !is_small(a) || (parts == 1 && a->n * a->k >= LEAST_MATRIX);
-}
-
 static int multiply_floats(const dreambooth_kernel_host *host,
                            const dreambooth_gemm *a)
 {
@@ -146,7 +138,7 @@ int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
     const struct db_bf16_isa *tiles = db_simd_tiles_of(
         host, (double)a->m * (double)a->n * (double)a->k, &parts);
 
-    if (tiles != NULL && is_for_tiles(a, parts))
+    if (tiles != NULL && !is_small(a))
         return db_bf16_gemm(host, tiles, parts, a);
     if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
         return db_simd_few_rows(host, a);
