@@ -2,8 +2,9 @@
 /*
  * The product of two matrices made of tiles. A block of A's strips stays in the
  * second-level cache for a part of k; B's panels of two strips pass by there, a
- * few steps at a time, which all strips of the block meet. So C leaves the tiles' registers once for a few steps, and
- * the caches once for each part of k.
+ * few steps at a time, which all strips of the block meet. So C leaves the
+ * tiles' registers once for a few steps, and the caches once for each part of
+ * k.
  *
  * What many tasks need is packed before, unless the cache will not hold it
  * until then; what one task needs, by that task, just before it is used.
