@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread pool. Threads take task numbers from one atomic counter. A run is
- * open while numbers are left; a worker that comes in time joins it, and one
- * that comes late finds it closed. So the caller never waits for a thread that
- * the system has not woken yet, only for those at work.
+ * The thread pool. Each thread has a range of the task numbers, and helps
+ * another when it is done: so from run to run a thread meets the same part of
+ * arrays, which its own cache may have still. A run is open while numbers are
+ * left; a worker that comes in time joins it, and one that comes late finds it
+ * closed. So the caller never waits for a thread that the system has not woken
+ * yet, only for those at work.
  *
  * Kernels come in quick succession: workers look out for the next run for some
  * microseconds before they sleep, and a caller who finds none asleep makes no
@@ -36,6 +38,12 @@ struct worker {
     pthread_t thread;
 };
 
+/* Task numbers that are left of a worker's range. */
+struct range {
+    _Alignas(64) _Atomic int64_t next;
+    int64_t end;
+};
+
 struct db_pool {
     struct db_env *env;
     int threads;
@@ -52,19 +60,47 @@ struct db_pool {
 
     db_task *task;
     void *argument;
-    int64_t count;
-    _Alignas(64) _Atomic int64_t next;
+    struct range *ranges; /* of each worker */
 };
 
-static void run_tasks(struct db_pool *pool, int worker)
+/* Runs what is left of RANGE. */
+static void run_range(const struct db_pool *pool, struct range *range,
+                      int worker)
 {
     int64_t index;
 
-    for (;;) {
-        index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (index >= pool->count)
-            return;
-        pool->task(pool->argument, index, worker);
+    while (atomic_load_explicit(&range->next, memory_order_relaxed) <
+           range->end) {
+        index =
+            atomic_fetch_add_explicit(&range->next, 1, memory_order_relaxed);
+        if (index < range->end)
+            pool->task(pool->argument, index, worker);
+    }
+}
+
+/* Its own range first, then those of the next. */
+static void run_tasks(const struct db_pool *pool, int worker)
+{
+    int i;
+
+    for (i = worker; i < pool->threads; i++)
+        run_range(pool, &pool->ranges[i], worker);
+    for (i = 0; i < worker; i++)
+        run_range(pool, &pool->ranges[i], worker);
+}
+
+static void set_ranges(struct db_pool *pool, int64_t count)
+{
+    const int64_t least = count / pool->threads, more = count % pool->threads;
+    int64_t begin = 0;
+    int i;
+
+    for (i = 0; i < pool->threads; i++) {
+        struct range *range = &pool->ranges[i];
+
+        range->end = begin + least + (i < more);
+        atomic_store_explicit(&range->next, begin, memory_order_relaxed);
+        begin = range->end;
     }
 }
 
@@ -249,6 +285,7 @@ static void free_memory(struct db_pool *pool)
 {
     struct db_env *env = pool->env;
 
+    db_free(env, pool->ranges);
     db_free(env, pool->workers);
     db_free(env, pool);
     db_keep_blocks(env, false);
@@ -266,10 +303,13 @@ static struct db_pool *allocate(struct db_env *env, int threads)
     atomic_init(&pool->asleep, 0);
     atomic_init(&pool->caller_asleep, false);
     atomic_init(&pool->stop, false);
-    atomic_init(&pool->next, 0);
     pool->workers =
         db_alloc_array(env, (size_t)threads, sizeof(*pool->workers));
-    if (pool->workers == NULL) {
+    if (pool->workers != NULL)
+        pool->ranges =
+            db_alloc_array(env, (size_t)threads, sizeof(*pool->ranges));
+    if (pool->ranges == NULL) {
+        db_free(env, pool->workers);
         db_free(env, pool);
         return NULL;
     }
@@ -343,8 +383,7 @@ void db_pool_run(struct db_pool *pool, int64_t count, db_task *task,
     }
     pool->task = task;
     pool->argument = argument;
-    pool->count = count;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    set_ranges(pool, count);
     atomic_store(&pool->state,
                  (atomic_load(&pool->state) / NUMBER + 1) * NUMBER + OPEN);
     wake_sleepers(pool);
