@@ -381,9 +381,9 @@ static void discard(void *start, void *end)
 #endif
 }
 
-/* Gives the pages of a free piece back. The last of a region becomes what was
+/* Gives all pages of a free piece back. The last of a region becomes what was
  * never used, and a region without pieces goes. */
-static void cool(struct db_heap *heap, struct db_piece *piece)
+static void cool_all(struct db_heap *heap, struct db_piece *piece)
 {
     struct db_region *region = piece->region;
 
@@ -399,6 +399,24 @@ static void cool(struct db_heap *heap, struct db_piece *piece)
         piece->block.size = 0;
         region->top = piece;
     }
+}
+
+/* Gives at least BYTES of pages back if a free piece has as many: not all of
+ * what may be most of the heap for the last few. Wherever its pages are, no
+ * more than what is kept of its front has them then. */
+static void cool(struct db_heap *heap, struct db_piece *piece, uint64_t bytes)
+{
+    char *start = (char *)(piece + 1);
+    const size_t kept = piece->warm > bytes ? piece->warm - (size_t)bytes : 0;
+    const size_t past = (uintptr_t)(start + kept) % LARGE_PAGE;
+
+    if (kept <= past) {
+        cool_all(heap, piece);
+        return;
+    }
+    discard(start + kept - past, after(piece));
+    heap->warm -= piece->warm - (kept - past);
+    piece->warm = kept - past;
 }
 
 /* A warm piece of BYTES if there is one, else of the most. */
@@ -428,7 +446,7 @@ bool db_heap_shrink(struct db_heap *heap, uint64_t bytes)
     lock(heap);
     while (heap->warm > bytes &&
            (piece = warm_piece(heap, heap->warm - bytes)) != NULL) {
-        cool(heap, piece);
+        cool(heap, piece, heap->warm - bytes);
         any = true;
     }
     unlock(heap);

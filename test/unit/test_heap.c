@@ -178,6 +178,36 @@ START_TEST(pages_go_back)
 }
 END_TEST
 
+/* A large piece does not lose all its pages for the sake of some. */
+START_TEST(only_so_many_pages_go_back)
+{
+    struct db_env env;
+    struct db_pool *pool = open_pool(&env);
+    char *low, *high, *last, *part;
+
+    if (!db_heap_wants(MB))
+        goto done; /* a build for a tool that watches over memory */
+    low = db_alloc(&env, 40 * MB);
+    high = db_alloc(&env, MB);
+    db_free(&env, low);
+    env.limit_bytes = env.live_bytes + 60 * MB;
+    last = db_alloc(&env, 45 * MB);
+    ck_assert_ptr_nonnull(last);
+    ck_assert_uint_le(all_memory(&env), env.limit_bytes);
+    ck_assert_uint_gt(db_heap_warm(&env.heap), 12 * MB);
+    part = db_alloc(&env, 14 * MB);
+    ck_assert_ptr_eq(part, low);
+    memset(part, 1, 14 * MB);
+    db_free(&env, part);
+    ck_assert_uint_le(all_memory(&env), env.limit_bytes);
+    db_free(&env, last);
+    db_free(&env, high);
+done:
+    db_pool_free(pool);
+    ck_assert_uint_eq(env.heap.warm, 0);
+}
+END_TEST
+
 /* A process that may have little address space gets what there is. */
 START_TEST(address_space_may_be_short)
 {
@@ -218,6 +248,7 @@ int main(void)
              a_second_pass_has_no_page_faults);
     unit_add(suite, "neighbours_are_joined", neighbours_are_joined);
     unit_add(suite, "pages_go_back", pages_go_back);
+    unit_add(suite, "only_so_many_pages_go_back", only_so_many_pages_go_back);
     unit_add(suite, "address_space_may_be_short", address_space_may_be_short);
     return unit_main(suite);
 }
