@@ -2,7 +2,9 @@
 /*
  * Group normalisation in two passes over the image, forward and backward: one
  * for sums over blocks of pixels, for each channel and then each group, and one
- * that writes. Blocks are added in their order.
+ * that writes. Blocks are added in their order. Where there are many small
+ * images each is one task, whose cache has it still in the second pass; else
+ * blocks are.
  *
  * A channel's variance in a block comes from differences to the block's first
  * pixel, so that no digits are lost however large the mean is; blocks are
@@ -11,9 +13,12 @@
 #include "kernel/elementwise/elementwise.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define LEAST_PIXELS 128 /* of a block */
 #define MOST_BLOCKS 256
+#define SMALL_IMAGE ((int64_t)1 << 17) /* values of one that caches hold */
+#define MANY_IMAGES 4                  /* for each thread */
 
 /* Factors of the last pass, for each image, by their place. */
 enum { MEAN, FACTOR, SLOPE, SHIFT, FACTORS };
@@ -119,6 +124,32 @@ static void measure_piece(void *argument, int64_t index, int worker)
                       piece.partial + a->channels + c);
 }
 
+typedef void piece_task(void *argument, int64_t index, int worker);
+
+static void run_pieces(const dreambooth_kernel_host *host,
+                       struct norm_work *work, piece_task *task)
+{
+    host->parallel(host, work->a->batch * work->blocks, task, work);
+}
+
+static void run_image(struct norm_work *work, int64_t image, int worker,
+                      piece_task *task)
+{
+    int64_t i;
+
+    for (i = 0; i < work->blocks; i++)
+        task(work, image * work->blocks + i, worker);
+}
+
+/* Whether images are the tasks: so that threads have as many. */
+static bool is_by_image(const dreambooth_kernel_host *host,
+                        const dreambooth_group_norm *a)
+{
+    return a->pixels * a->channels <= SMALL_IMAGE &&
+           (a->batch % host->threads == 0 ||
+            a->batch >= MANY_IMAGES * host->threads);
+}
+
 /* Mean and variance of an image's group that begins with CHANNEL. */
 static void join_blocks(const struct norm_work *work, int64_t image,
                         int64_t channel, double *mean_out, double *variance)
@@ -186,6 +217,13 @@ static void normalise_piece(void *argument, int64_t index, int worker)
         work->row->normalise(&row, a->x + at, a->channels, a->y + at);
 }
 
+static void normalise_image(void *argument, int64_t index, int worker)
+{
+    run_image(argument, index, worker, measure_piece);
+    finish_statistics(argument, index);
+    run_image(argument, index, worker, normalise_piece);
+}
+
 int db_blas_group_norm_forward(const dreambooth_kernel_host *host,
                                const dreambooth_group_norm *a)
 {
@@ -195,28 +233,31 @@ int db_blas_group_norm_forward(const dreambooth_kernel_host *host,
 
     if (status != DREAMBOOTH_OK)
         return status;
-    host->parallel(host, a->batch * work.blocks, measure_piece, &work);
-    for (image = 0; image < a->batch; image++)
-        finish_statistics(&work, image);
-    host->parallel(host, a->batch * work.blocks, normalise_piece, &work);
+    if (is_by_image(host, a)) {
+        host->parallel(host, a->batch, normalise_image, &work);
+    } else {
+        run_pieces(host, &work, measure_piece);
+        for (image = 0; image < a->batch; image++)
+            finish_statistics(&work, image);
+        run_pieces(host, &work, normalise_piece);
+    }
     host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;
 }
 
 /* mean of each channel's group, and the factor to its normalised value */
-static void spread_statistics(const struct norm_work *work)
+static void spread_statistics(const struct norm_work *work, int64_t image)
 {
     const dreambooth_group_norm *a = work->a;
     const int64_t width = a->channels / a->groups;
-    int64_t b, c;
+    float *factors = work->factors + image * FACTORS * a->channels;
+    int64_t g, c;
 
-    for (b = 0; b < a->batch; b++)
-        for (c = 0; c < a->channels; c++) {
-            const int64_t group = b * a->groups + c / width;
-            float *factors = work->factors + b * FACTORS * a->channels + c;
-
-            factors[MEAN * a->channels] = a->mean[group];
-            factors[FACTOR * a->channels] = a->rstd[group] * a->weight[c];
+    for (g = 0; g < a->groups; g++)
+        for (c = g * width; c < (g + 1) * width; c++) {
+            factors[MEAN * a->channels + c] = a->mean[image * a->groups + g];
+            factors[FACTOR * a->channels + c] =
+                a->rstd[image * a->groups + g] * a->weight[c];
         }
 }
 
@@ -249,24 +290,21 @@ static void add_blocks(const struct norm_work *work, int64_t image)
         sums[a->channels + i] *= (double)a->rstd[image * a->groups + i / width];
 }
 
+/* Adds the images' sums to the first's, and these to the parameters. */
 static void add_parameters(const struct norm_work *work)
 {
     const dreambooth_group_norm *a = work->a;
     const int64_t image = work->blocks * 2 * a->channels;
-    int64_t b, c;
+    double *dbias = work->partial, *dweight = dbias + a->channels;
+    int64_t b, i;
 
-    for (c = 0; c < a->channels; c++) {
-        double dbias = 0.0, dweight = 0.0;
-
-        for (b = 0; b < a->batch; b++) {
-            dbias += work->partial[b * image + c];
-            dweight += work->partial[b * image + a->channels + c];
-        }
-        if (a->dbias != NULL)
-            a->dbias[c] = (float)((double)a->dbias[c] + dbias);
-        if (a->dweight != NULL)
-            a->dweight[c] = (float)((double)a->dweight[c] + dweight);
-    }
+    for (b = 1; b < a->batch; b++)
+        for (i = 0; i < 2 * a->channels; i++)
+            dbias[i] += dbias[b * image + i];
+    for (i = 0; i < a->channels && a->dbias != NULL; i++)
+        a->dbias[i] = (float)((double)a->dbias[i] + dbias[i]);
+    for (i = 0; i < a->channels && a->dweight != NULL; i++)
+        a->dweight[i] = (float)((double)a->dweight[i] + dweight[i]);
 }
 
 /*
@@ -313,24 +351,50 @@ static void backward_piece(void *argument, int64_t index, int worker)
                                a->dx + at);
 }
 
+static void unnormalise_image(void *argument, int64_t index, int worker)
+{
+    struct norm_work *work = argument;
+
+    spread_statistics(work, index);
+    run_image(work, index, worker, gradient_piece);
+    add_blocks(work, index);
+    if (work->a->dx == NULL)
+        return;
+    finish_gradients(work, index);
+    run_image(work, index, worker, backward_piece);
+}
+
+static void unnormalise_blocks(const dreambooth_kernel_host *host,
+                               struct norm_work *work)
+{
+    const dreambooth_group_norm *a = work->a;
+    int64_t image;
+
+    for (image = 0; image < a->batch; image++)
+        spread_statistics(work, image);
+    run_pieces(host, work, gradient_piece);
+    for (image = 0; image < a->batch; image++) {
+        add_blocks(work, image);
+        if (a->dx != NULL)
+            finish_gradients(work, image);
+    }
+    if (a->dx != NULL)
+        run_pieces(host, work, backward_piece);
+}
+
 int db_blas_group_norm_backward(const dreambooth_kernel_host *host,
                                 const dreambooth_group_norm *a)
 {
     struct norm_work work;
     int status = new_work(host, &work, a);
-    int64_t image;
 
     if (status != DREAMBOOTH_OK)
         return status;
-    spread_statistics(&work);
-    host->parallel(host, a->batch * work.blocks, gradient_piece, &work);
-    for (image = 0; image < a->batch; image++)
-        add_blocks(&work, image);
+    if (is_by_image(host, a))
+        host->parallel(host, a->batch, unnormalise_image, &work);
+    else
+        unnormalise_blocks(host, &work);
     add_parameters(&work);
-    for (image = 0; image < a->batch && a->dx != NULL; image++)
-        finish_gradients(&work, image);
-    if (a->dx != NULL)
-        host->parallel(host, a->batch * work.blocks, backward_piece, &work);
     host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;
 }

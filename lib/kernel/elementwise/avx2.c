@@ -39,6 +39,17 @@ INLINE vector smaller(vector a, vector b)
     return (vector)_mm256_min_ps((__m256)a, (__m256)b);
 }
 
+/* GCC 12 converts a vector by way of memory, in pieces. */
+INLINE wide low(vector x)
+{
+    return (wide)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
+}
+
+INLINE wide high(vector x)
+{
+    return (wide)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
+}
+
 #include "kernel/elementwise/rows_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

@@ -42,6 +42,17 @@ INLINE vector smaller(vector a, vector b)
     return (vector)_mm512_min_ps((__m512)a, (__m512)b);
 }
 
+/* GCC 12 converts a vector by way of memory, in four pieces. */
+INLINE wide low(vector x)
+{
+    return (wide)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x));
+}
+
+INLINE wide high(vector x)
+{
+    return (wide)_mm512_cvtps_pd((__m256)_mm512_extractf64x4_pd((__m512d)x, 1));
+}
+
 #include "kernel/elementwise/rows_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

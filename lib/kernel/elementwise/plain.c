@@ -2,6 +2,7 @@
 /* The functions on rows for vectors of four floats, which every processor has
  * or the compiler makes up for. */
 #include <math.h>
+#include <string.h>
 
 #define LANES 4
 #define ISA db_elementwise_plain
@@ -35,6 +36,22 @@ INLINE vector larger(vector a, vector b)
 INLINE vector smaller(vector a, vector b)
 {
     return choose(a < b, a, b);
+}
+
+INLINE wide low(vector x)
+{
+    half h;
+
+    memcpy(&h, &x, sizeof(h));
+    return __builtin_convertvector(h, wide);
+}
+
+INLINE wide high(vector x)
+{
+    half h;
+
+    memcpy(&h, (const char *)&x + sizeof(h), sizeof(h));
+    return __builtin_convertvector(h, wide);
 }
 
 #include "kernel/elementwise/rows_int.h"

@@ -4,19 +4,17 @@
  * defined LANES (floats in a vector), ISA (the name of the struct), FUSES where
  * the processor multiplies and adds with one rounding, and on
  * vectors multiply_add(a, b, c), square_root(x), reciprocal(x) of a finite x,
- * and larger(a, b) and smaller(a, b), which are b where b is a NaN. Vectors are
- * the compiler's own. The rest of a row, shorter than one, goes through a whole
- * vector too, so that a value comes out the same wherever it lies. Polynomials
- * are our own minimax fits; the stated errors are those of the fit.
+ * larger(a, b) and smaller(a, b), which are b where b is a NaN, and low(x) and
+ * high(x), the halves as doubles. Vectors are the compiler's own. The rest of a
+ * row, shorter than one, goes through a whole vector too, so that a value comes
+ * out the same wherever it lies. Polynomials are our own minimax fits; the
+ * stated errors are those of the fit.
  */
 #include <math.h>
 #include <string.h>
 
 #include "kernel/elementwise/elementwise.h"
 
-/* Half of a vector, and the same as doubles. */
-typedef float half __attribute__((vector_size(LANES * 2)));
-typedef double wide __attribute__((vector_size(LANES * 4)));
 typedef float loose __attribute__((vector_size(LANES * 4), aligned(4)));
 typedef float loose_half __attribute__((vector_size(LANES * 2), aligned(4)));
 
@@ -57,22 +55,6 @@ INLINE vector at_least(vector x, float bound)
 INLINE vector at_most(vector x, float bound)
 {
     return smaller(all(bound), x);
-}
-
-INLINE wide low(vector x)
-{
-    half h;
-
-    memcpy(&h, &x, sizeof(h));
-    return __builtin_convertvector(h, wide);
-}
-
-INLINE wide high(vector x)
-{
-    half h;
-
-    memcpy(&h, (const char *)&x + sizeof(h), sizeof(h));
-    return __builtin_convertvector(h, wide);
 }
 
 INLINE double add_up(wide x)

@@ -7,6 +7,10 @@
 
 typedef float vector __attribute__((vector_size(LANES * 4)));
 
+/* Half of a vector, and the same as doubles. */
+typedef float half __attribute__((vector_size(LANES * 2)));
+typedef double wide __attribute__((vector_size(LANES * 4)));
+
 typedef int32_t integers __attribute__((vector_size(LANES * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
