@@ -50,6 +50,7 @@ enum dreambooth_precision {
 
 /* What the library offers to a kernel while it runs. */
 typedef struct dreambooth_kernel_host dreambooth_kernel_host;
+typedef struct dreambooth_form dreambooth_form;
 struct dreambooth_kernel_host {
     size_t size;  /* of this struct */
     uint32_t abi; /* DREAMBOOTH_BACKEND_ABI */
@@ -71,6 +72,27 @@ struct dreambooth_kernel_host {
     void *user;        /* of the backend that the slot is from */
     int32_t precision; /* enum dreambooth_precision, one for each model */
     int32_t overwrite; /* see DREAMBOOTH_OVERWRITES; else 0 */
+    /*
+     * Memory of SIZE bytes for FORM, 64-byte aligned, in which later calls find
+     * what the first one has put there: *is_new is not 0 for that one, which
+     * has to fill it, whatever it returns. NULL: the weight may change before
+     * the next call, or there is no room; then scratch memory will do. Call it
+     * from the slot's own thread only, before parallel().
+     */
+    void *(*keep)(const dreambooth_kernel_host *host,
+                  const dreambooth_form *form, size_t size, int *is_new);
+};
+
+/*
+ * What a slot has made of a weight for itself, such as its values in the order
+ * in which they are read. Forms are the same where all of this is: maker is an
+ * address in the slot's own code or data, and what the numbers mean is its
+ * affair.
+ */
+struct dreambooth_form {
+    const void *weight; /* where it begins, as in the arguments */
+    const void *maker;
+    int64_t numbers[8];
 };
 
 /*

@@ -75,6 +75,20 @@ static int note(struct db_memo *memo, const struct db_param *weight,
     return DREAMBOOTH_OK;
 }
 
+/* What is computed once needs no form of its weight. */
+static struct db_var *linear_once(struct db_tape *tape, struct db_var *x,
+                                  struct db_param *weight,
+                                  struct db_param *bias)
+{
+    struct db_forms *forms = tape->device->forms;
+    struct db_var *y;
+
+    tape->device->forms = NULL;
+    y = db_linear(tape, x, weight, bias);
+    tape->device->forms = forms;
+    return y;
+}
+
 struct db_var *db_linear_known(struct db_tape *tape, struct db_var *x,
                                struct db_param *weight, struct db_param *bias)
 {
@@ -91,7 +105,7 @@ struct db_var *db_linear_known(struct db_tape *tape, struct db_var *x,
         return db_var_new(tape, entry->y, false);
     }
     input = db_tensor_hold(x->data);
-    y = db_linear(tape, x, weight, bias);
+    y = linear_once(tape, x, weight, bias);
     if (y != NULL)
         db_tape_fail(tape, note(memo, weight, input, y->data));
     db_tensor_release(input);

@@ -71,6 +71,14 @@ static void host_scratch_free(const dreambooth_kernel_host *host, void *scratch)
     db_free(device->env, scratch);
 }
 
+static void *host_keep(const dreambooth_kernel_host *host,
+                       const dreambooth_form *form, size_t size, int *is_new)
+{
+    const struct db_device *device = host->library;
+
+    return db_forms_keep(device->forms, form, size, is_new);
+}
+
 /* Slots in front of those that read floats only. */
 
 static const struct db_kernels *kernels_of(const dreambooth_kernel_host *host)
@@ -145,6 +153,7 @@ void db_device_init(struct db_device *device, struct db_env *env,
     device->host.parallel = host_parallel;
     device->host.scratch_new = host_scratch_new;
     device->host.scratch_free = host_scratch_free;
+    device->host.keep = host_keep;
     device->host.library = device;
     device->host.precision = DREAMBOOTH_FLOAT32;
 }

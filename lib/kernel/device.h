@@ -10,6 +10,7 @@
 #include "base/env.h"
 #include "base/pool.h"
 #include "dreambooth/backend.h"
+#include "kernel/forms.h"
 
 #define DB_FIRST_SLOT offsetof(dreambooth_backend, gemm)
 #define DB_SLOT_SIZE sizeof(void (*)(void))
@@ -33,6 +34,7 @@ struct db_device {
      * cannot read weights in bfloat16. */
     dreambooth_backend table;
     dreambooth_kernel_host host;
+    struct db_forms *forms; /* NULL: none are kept now; not owned */
 };
 
 /* The built-in backends; each table is complete. */

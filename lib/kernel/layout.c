@@ -91,7 +91,17 @@ AT(kernel_host, library, void *, 40, 24, 24);
 AT(kernel_host, user, void *, 48, 28, 28);
 AT(kernel_host, precision, int32_t, 56, 32, 32);
 AT(kernel_host, overwrite, int32_t, 60, 36, 36);
-SIZE(kernel_host, 64, 40, 40);
+AT(kernel_host, keep,
+   void *(*)(const dreambooth_kernel_host *, const dreambooth_form *, size_t,
+   int *),
+   64, 40, 40);
+SIZE(kernel_host, 72, 44, 44);
+
+AT(form, weight, const void *, 0, 0, 0);
+AT(form, maker, const void *, 8, 4, 4);
+AT(form, numbers[0], int64_t, 16, 8, 8);
+AT(form, numbers[7], int64_t, 72, 64, 64);
+SIZE(form, 80, 72, 72);
 
 AT(gemm, batch, int64_t, 0, 0, 0);
 AT(gemm, m, int64_t, 8, 8, 8);

@@ -75,12 +75,18 @@ struct db_unet_steps {
     int64_t count;
     struct db_tensor *times; /* embeddings of a part of them, FIRST and on */
     int64_t first;
-    uint64_t version; /* that the parameters had */
+    uint64_t version;      /* that the parameters had */
+    struct db_forms forms; /* of the weights; forms.most is the caller's */
 };
 
 int db_unet_steps_new(struct db_env *env, int64_t count,
                       struct db_unet_steps *steps);
 void db_unet_steps_release(struct db_unet_steps *steps);
+
+/* Bytes of the forms that DEVICE's kernels may keep of the weights; 0 if that
+ * is more than it is worth. */
+size_t db_unet_forms_size(const struct db_unet *unet,
+                          const struct db_device *device);
 
 /* Floats that stay from step to step, of COUNT timesteps and a context of ROWS
  * prompts of LENGTH tokens. */

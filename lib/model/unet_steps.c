@@ -2,7 +2,8 @@
 /*
  * The UNet over the steps of a sampler. Embeddings of timesteps, and with them
  * what every residual block makes of them, are computed for many steps at once:
- * the matrices are read once, not once a step.
+ * the matrices are read once, not once a step. And what kernels have made of
+ * the weights of a small model serves in all steps.
  */
 #include "model/unet_int.h"
 
@@ -10,10 +11,15 @@
  * take more memory than they save time. */
 #define AT_ONCE 64
 
+/* Forms of a model that takes more are not worth their memory: its products are
+ * so large that what is made of the weights is a small part of the work. */
+#define MOST_FORMS ((size_t)128 << 20)
+
 int db_unet_steps_new(struct db_env *env, int64_t count,
                       struct db_unet_steps *steps)
 {
-    *steps = (struct db_unet_steps){.memo = {.env = env}, .count = count};
+    *steps = (struct db_unet_steps){
+        .memo = {.env = env}, .count = count, .forms = {.env = env}};
     steps->timesteps =
         db_alloc_array(env, (size_t)count, sizeof(*steps->timesteps));
     return steps->timesteps == NULL ? env->error_status : DREAMBOOTH_OK;
@@ -31,6 +37,7 @@ void db_unet_steps_release(struct db_unet_steps *steps)
     if (steps->memo.env == NULL)
         return;
     forget(steps);
+    db_forms_release(&steps->forms);
     db_free(steps->memo.env, steps->timesteps);
     steps->timesteps = NULL;
 }
@@ -123,6 +130,61 @@ static void embed(struct db_tape *tape, const struct db_unet *unet,
     db_drop(times);
 }
 
+static uint64_t raised(int64_t size, int64_t unit)
+{
+    return (uint64_t)((size + unit - 1) / unit * unit);
+}
+
+/* Bytes of PARAM, a weight, as products read it: in tiles of 16 outputs and 32
+ * inputs, with up to three numbers of 16 bits for one. */
+static size_t form_size(const struct db_param *param, bool is_narrow)
+{
+    const struct db_shape *shape = &param->shape;
+    uint64_t places = 1;
+    int i;
+
+    for (i = 2; i < shape->rank; i++)
+        places *= (uint64_t)shape->size[i];
+    return db_forms_size((size_t)(raised(shape->size[0], 16) *
+                                      raised(shape->size[1], 32) * places *
+                                      (is_narrow ? 2 : 6) +
+                                  (raised(shape->size[0], 16) / 16 +
+                                   raised(shape->size[1], 32) / 32 * places) *
+                                      sizeof(int64_t)));
+}
+
+size_t db_unet_forms_size(const struct db_unet *unet,
+                          const struct db_device *device)
+{
+    const bool is_narrow = device->host.precision == DREAMBOOTH_BFLOAT16;
+    size_t size = 0, i;
+
+    for (i = 0; i < unet->params.count; i++) {
+        const struct db_param *param = unet->params.items[i];
+
+        if (db_param_is_weight(param))
+            size += form_size(param, is_narrow || param->dtype == DB_BF16);
+    }
+    return size <= MOST_FORMS ? size : 0;
+}
+
+/* Has the forms of the weights as they are. */
+static int begin_forms(struct db_forms *forms, const struct db_params *params)
+{
+    size_t i;
+    int status = DREAMBOOTH_OK;
+
+    if (forms->most > 0)
+        status = db_forms_count(forms, params->count);
+    for (i = 0; i < forms->count && status == DREAMBOOTH_OK; i++) {
+        const struct db_param *param = params->items[i];
+
+        db_forms_set(forms, i, param->data == NULL ? NULL : param->data->data,
+                     param->version);
+    }
+    return status;
+}
+
 struct db_var *db_unet_step(struct db_tape *tape, const struct db_unet *unet,
                             struct db_unet_steps *steps, int64_t index,
                             struct db_var *sample, struct db_var *context)
@@ -130,9 +192,12 @@ struct db_var *db_unet_step(struct db_tape *tape, const struct db_unet *unet,
     struct db_var *y;
 
     embed(tape, unet, steps, index);
+    db_tape_fail(tape, begin_forms(&steps->forms, &unet->params));
     tape->memo = &steps->memo;
+    tape->device->forms = &steps->forms;
     y = db_unet_run(tape, unet, sample, db_var_new(tape, steps->times, false),
                     context, NULL);
+    tape->device->forms = NULL;
     tape->memo = NULL;
     return y;
 }

@@ -108,12 +108,25 @@ static int make_context(const struct db_sampler *sampler,
     return DREAMBOOTH_OK;
 }
 
+/* Forms of weights save time alone: where a limit leaves no room beside all
+ * that is needed, there are none. */
+static size_t room_for_forms(const struct db_sampler *sampler)
+{
+    const struct db_env *env = sampler->env;
+    size_t size = db_unet_forms_size(sampler->pipeline->unet, sampler->device);
+    uint64_t needed =
+        atomic_load(&env->live_bytes) + db_sampler_memory(sampler) + size;
+
+    return env->limit_bytes == 0 || needed <= env->limit_bytes ? size : 0;
+}
+
 static int make_steps(const struct db_sampler *sampler,
                       struct db_sampler_batch *batch)
 {
     int status = db_unet_steps_new(sampler->env, sampler->calls, &batch->unet);
     int64_t i;
 
+    batch->unet.forms.most = room_for_forms(sampler);
     for (i = 0; i < sampler->calls && status == DREAMBOOTH_OK; i++)
         batch->unet.timesteps[i] = db_stepper_timestep(batch->stepper, i);
     return status;

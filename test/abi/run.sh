@@ -195,7 +195,7 @@ keeps "a slot at the end" $backend \
     's/^} dreambooth_backend;/    void (*more)(void);\n&/'
 check "a plugin of a release to come runs" run_program "$temp/changed"
 keeps "a field of the host at its end" $backend \
-    's/^    int32_t precision;.*/&\n    void (*more)(void);/'
+    's/^ *const dreambooth_form \*form, size_t size, .*/&\n    void (*more)(void);/'
 keeps "a function" $base \
     's/^const char \*dreambooth_version(void);/&\nint dreambooth_more(void);/' \
     $map 's/^    dreambooth_version;/&\n    dreambooth_more;/'

@@ -9,7 +9,7 @@
 
 #include "base/noise.h"
 #include "file/png.h"
-#include "sample/sampler.h"
+#include "sample/sampler_int.h"
 
 static struct db_env env;
 static struct db_pool *pool;
@@ -503,6 +503,47 @@ START_TEST(memory_counts_what_stays)
 }
 END_TEST
 
+static void *keep_nothing(const dreambooth_kernel_host *host,
+                          const dreambooth_form *form, size_t size, int *is_new)
+{
+    (void)host;
+    (void)form;
+    (void)size;
+    *is_new = 0;
+    return NULL;
+}
+
+/* What kernels keep of the weights changes no bit, and is made anew when these
+ * change; where a limit leaves no room, there is nothing. */
+START_TEST(forms_change_nothing)
+{
+    struct db_sampler *with, *without, *changed;
+
+    db_device_init(&device, &env, pool, db_backend_find("simd"));
+    ck_assert_uint_gt(db_unet_forms_size(pipeline->unet, &device), 0);
+    with = make();
+    finish(with);
+    ck_assert_uint_gt(with->batch.unet.forms.most, 0);
+    ck_assert_ptr_null(device.forms);
+    device.host.keep = keep_nothing;
+    env.limit_bytes = env.live_bytes + db_sampler_memory(with) + 100000;
+    without = make();
+    ck_assert_int_eq(db_sampler_batch_begin(without, 0, &without->batch),
+                     DREAMBOOTH_OK);
+    ck_assert_uint_eq(without->batch.unet.forms.most, 0);
+    env.limit_bytes = 0;
+    finish(without);
+    ck_assert(same(db_sampler_image(with, 0), db_sampler_image(without, 0)));
+    change("conv_in.weight");
+    changed = make();
+    finish(changed);
+    ck_assert(!same(db_sampler_image(with, 0), db_sampler_image(changed, 0)));
+    db_sampler_free(changed);
+    db_sampler_free(without);
+    db_sampler_free(with);
+}
+END_TEST
+
 /* Allocation number `fail_at` fails, and the next, which may be its second
  * try. */
 static long allocations, fail_at;
@@ -617,6 +658,7 @@ int main(void)
     add(suite, "files", files_tell_how_they_were_made);
     add(suite, "nan", nan_is_told_with_its_step);
     add(suite, "steps", steps_share_what_stays);
+    add(suite, "forms change nothing", forms_change_nothing);
     add(suite, "memory", memory_counts_what_stays);
     add(suite, "text encoder", the_text_encoder_leaves_memory);
     add(suite, "schedulers", damaged_schedulers_are_refused);

@@ -214,6 +214,9 @@ struct db_bf16_raw {
     int lines;
 };
 
+/* The first number of a form. */
+enum db_bf16_form { DB_BF16_FORM_GEMM, DB_BF16_FORM_CONV2D };
+
 /* An operand: packed where it is needed, or lying in tiles already. */
 struct db_bf16_operand {
     int64_t strips;
@@ -221,6 +224,8 @@ struct db_bf16_operand {
     db_bf16_pack *pack;     /* NULL: it lies at */
     int cost;               /* of that, in cycles for a part of a tile */
     struct db_bf16_raw raw; /* at may be NULL */
+    /* Of a weight: what packing all of it makes. weight is NULL: it is none. */
+    dreambooth_form form;
     const uint8_t *base;
     const int64_t *strip_at, *step_at; /* bytes, added up */
     int64_t line, apart;

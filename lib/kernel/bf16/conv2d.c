@@ -211,6 +211,18 @@ static int64_t images_at_once(const struct convolution *c, int threads)
                : images;
 }
 
+/* The order of steps hangs on the planes of a GROUP. */
+static dreambooth_form form_of(const struct convolution *c,
+                               const struct db_bf16_isa *isa, int parts,
+                               int64_t group)
+{
+    return (dreambooth_form){
+        c->weight.f32 != NULL ? (const void *)c->weight.f32 : c->weight.bf16,
+        isa,
+        {DB_BF16_FORM_CONV2D, parts, group, places_of(c), c->picture.channels,
+         c->out_channels, c->reversed}};
+}
+
 static int multiply(const dreambooth_kernel_host *host,
                     const struct db_bf16_isa *isa, int parts,
                     struct convolution *c)
@@ -244,7 +256,8 @@ static int multiply(const dreambooth_kernel_host *host,
         .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
               .parts = parts,
               .pack = pack_weight,
-              .raw = raw},
+              .raw = raw,
+              .form = form_of(c, isa, parts, group)},
         .source = c,
         .steps = steps,
         .part = places_of(c) * group,

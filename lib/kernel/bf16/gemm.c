@@ -88,6 +88,18 @@ static struct db_bf16_raw raw_of(const struct matrix *m)
                                 lines};
 }
 
+/* B, if it is a weight. */
+static dreambooth_form form_of(const dreambooth_gemm *g,
+                               const struct db_bf16_isa *isa, int64_t i,
+                               int parts)
+{
+    return (dreambooth_form){
+        g->b_bf16 != NULL ? (const void *)(g->b_bf16 + i * g->b_step)
+                          : g->b + i * g->b_step,
+        isa,
+        {DB_BF16_FORM_GEMM, parts, g->n, g->k, g->ldb, g->transpose_b}};
+}
+
 static int multiply_one(const dreambooth_kernel_host *host,
                         const struct db_bf16_isa *isa, int parts,
                         const dreambooth_gemm *g, int64_t i)
@@ -112,7 +124,8 @@ static int multiply_one(const dreambooth_kernel_host *host,
               .parts = g->b_bf16 != NULL ? 1 : parts,
               .pack = pack_b,
               .cost = source.b.along_k ? ROWS + TURN : PAIRS,
-              .raw = raw_of(&source.b)},
+              .raw = raw_of(&source.b),
+              .form = form_of(g, isa, i, g->b_bf16 != NULL ? 1 : parts)},
         .source = &source,
         .steps = db_blas_pieces(g->k, DB_BF16_STEP),
         .m = g->m,

@@ -250,7 +250,6 @@ struct ahead {
     int64_t pieces; /* tasks a strip */
     uint8_t *to;
     int64_t *strip_at, *step_at;
-    int64_t tile;
 };
 
 static void pack_ahead(void *argument, int64_t index, int worker)
@@ -265,31 +264,34 @@ static void pack_ahead(void *argument, int64_t index, int worker)
                 ahead->to + ahead->strip_at[strip] + ahead->step_at[step]);
 }
 
-/* Packs all of O, which then lies in place. MEMORY is the caller's to free. */
-static int lay_ahead(const dreambooth_kernel_host *host,
-                     const struct db_bf16_product *p, struct db_bf16_operand *o,
-                     void **memory)
+/* Bytes of all of O, and where its strips and steps are. */
+static size_t size_ahead(const struct db_bf16_product *p,
+                         const struct db_bf16_operand *o)
+{
+    return (size_t)(o->strips * p->steps * db_bf16_tile_size(o)) +
+           (size_t)(o->strips + p->steps) * sizeof(int64_t);
+}
+
+/* Packs all of O into MEMORY, unless it is there; it then lies in place. */
+static void lay_ahead(const dreambooth_kernel_host *host,
+                      const struct db_bf16_product *p,
+                      struct db_bf16_operand *o, void *memory, bool is_there)
 {
     const int64_t strip = p->steps * db_bf16_tile_size(o);
     struct ahead ahead = {.p = p,
                           .pack = o->pack,
                           .pieces = db_blas_pieces(p->steps, PACK_STEPS),
-                          .tile = db_bf16_tile_size(o)};
+                          .to = memory};
     int64_t i;
 
-    *memory = host->scratch_new(host, (size_t)(o->strips * strip) +
-                                          (size_t)(o->strips + p->steps) *
-                                              sizeof(int64_t));
-    if (*memory == NULL)
-        return DREAMBOOTH_ENOMEM;
-    ahead.to = *memory;
     ahead.strip_at = (int64_t *)(void *)(ahead.to + o->strips * strip);
     ahead.step_at = ahead.strip_at + o->strips;
-    for (i = 0; i < o->strips; i++)
+    for (i = 0; i < o->strips && !is_there; i++)
         ahead.strip_at[i] = i * strip;
-    for (i = 0; i < p->steps; i++)
-        ahead.step_at[i] = i * ahead.tile;
-    host->parallel(host, o->strips * ahead.pieces, pack_ahead, &ahead);
+    for (i = 0; i < p->steps && !is_there; i++)
+        ahead.step_at[i] = i * db_bf16_tile_size(o);
+    if (!is_there)
+        host->parallel(host, o->strips * ahead.pieces, pack_ahead, &ahead);
     *o = (struct db_bf16_operand){.strips = o->strips,
                                   .parts = o->parts,
                                   .base = ahead.to,
@@ -297,6 +299,32 @@ static int lay_ahead(const dreambooth_kernel_host *host,
                                   .step_at = ahead.step_at,
                                   .line = DB_BF16_LINE,
                                   .apart = DB_BF16_TILE};
+}
+
+/* The same in memory where later products find it, if there is any. */
+static bool lay_once(const dreambooth_kernel_host *host,
+                     const struct db_bf16_product *p, struct db_bf16_operand *o)
+{
+    void *memory;
+    int is_new;
+
+    if (o->form.weight == NULL)
+        return false;
+    memory = host->keep(host, &o->form, size_ahead(p, o), &is_new);
+    if (memory != NULL)
+        lay_ahead(host, p, o, memory, !is_new);
+    return memory != NULL;
+}
+
+/* The same in *MEMORY, which is the caller's to free. */
+static int lay_for_now(const dreambooth_kernel_host *host,
+                       const struct db_bf16_product *p,
+                       struct db_bf16_operand *o, void **memory)
+{
+    *memory = host->scratch_new(host, size_ahead(p, o));
+    if (*memory == NULL)
+        return DREAMBOOTH_ENOMEM;
+    lay_ahead(host, p, o, *memory, false);
     return DREAMBOOTH_OK;
 }
 
@@ -337,9 +365,10 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
 
     db_bf16_divide(&work, host->threads);
     if (db_bf16_is_a_ahead(&work))
-        status = lay_ahead(host, product, &work.a, &a);
-    if (status == DREAMBOOTH_OK && db_bf16_is_b_ahead(&work))
-        status = lay_ahead(host, product, &work.b, &b);
+        status = lay_for_now(host, product, &work.a, &a);
+    if (status == DREAMBOOTH_OK && !lay_once(host, product, &work.b) &&
+        db_bf16_is_b_ahead(&work))
+        status = lay_for_now(host, product, &work.b, &b);
     if (status == DREAMBOOTH_OK)
         status = run_tasks(host, &work);
     if (b != NULL)
