@@ -105,6 +105,12 @@ struct dreambooth_form {
  * b_bf16 is NULL, or has b's elements in bfloat16, and b is NULL then. Only
  * slots of a table with DREAMBOOTH_READS_BFLOAT16 see it, and they compute as
  * with a b of the same values.
+ *
+ * The rest is for slots of a table with DREAMBOOTH_FUSES alone. a_bf16 is to a
+ * what b_bf16 is to b. geglu, where it is not 0, makes an even n into c [m,
+ * n/2]: c[r, j] = x gelu(gate), where x and gate are columns j and n/2 + j of
+ * the sum with its bias; beta is 0 then and batch 1. With it c_bf16 may be
+ * there in place of c, which is then rounded to it, to nearest, ties to even.
  */
 typedef struct dreambooth_gemm {
     int64_t batch, m, n, k;
@@ -116,6 +122,9 @@ typedef struct dreambooth_gemm {
     int64_t a_step, b_step, c_step;
     const float *bias;
     const uint16_t *b_bf16;
+    const uint16_t *a_bf16;
+    uint16_t *c_bf16;
+    int32_t geglu;
 } dreambooth_gemm;
 
 /*
@@ -368,10 +377,13 @@ typedef struct dreambooth_sum_squares {
  * it the library gives them floats, made in scratch memory for each call.
  * OVERWRITES: conv2d_backward_weight writes dweight, which then holds anything,
  * where the host's overwrite is not 0. Without it the library gives zeros.
+ * FUSES: gemm reads a_bf16, and computes geglu, to c_bf16 if that is there.
+ * Without it the library asks for neither.
  */
 enum dreambooth_backend_feature {
     DREAMBOOTH_READS_BFLOAT16 = 1, /* weights in bfloat16 */
-    DREAMBOOTH_OVERWRITES = 2      /* first gradients are not added to zeros */
+    DREAMBOOTH_OVERWRITES = 2,     /* first gradients are not added to zeros */
+    DREAMBOOTH_FUSES = 4           /* products with what follows them */
 };
 
 typedef struct dreambooth_backend {

@@ -87,6 +87,33 @@ static int linear_backward(struct db_tape *tape, struct db_op *op,
                : input_backward(tape, op->inputs[0], op->params[0], dy);
 }
 
+/* x W^T + bias, but for c; false where they do not fit. */
+static bool describe(const struct db_tensor *x, const struct db_param *weight,
+                     const struct db_param *bias, dreambooth_gemm *product)
+{
+    const int64_t outputs = weight->data->shape.size[0];
+    const int64_t inputs = db_shape_columns(&x->shape);
+
+    *product = (dreambooth_gemm){
+        .batch = 1,
+        .m = db_shape_rows(&x->shape),
+        .n = outputs,
+        .k = inputs,
+        .transpose_b = 1,
+        .alpha = 1.0f,
+        .a = db_tensor_if_f32(x),
+        .a_bf16 = db_tensor_if_bf16(x),
+        .b = db_param_f32(weight),
+        .b_bf16 = db_param_bf16(weight),
+        .lda = inputs,
+        .ldb = inputs,
+        .ldc = outputs,
+        .bias = bias == NULL ? NULL : db_tensor_f32(bias->data)};
+    return x->shape.rank > 0 && outputs > 0 &&
+           db_tensor_count(weight->data) == outputs * inputs &&
+           db_bias_fits(bias, outputs);
+}
+
 struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
                          struct db_param *weight, struct db_param *bias)
 {
@@ -95,28 +122,17 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
     struct db_shape shape;
     struct db_var *result;
     struct db_op *op;
-    dreambooth_gemm product = {.batch = 1, .transpose_b = 1, .alpha = 1.0f};
+    dreambooth_gemm product;
 
     if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
         return NULL;
-    shape = x->data->shape;
-    product.n = weight->data->shape.size[0];
-    product.k = db_shape_columns(&shape);
-    product.m = db_shape_rows(&shape);
-    if (shape.rank == 0 || product.n < 1 ||
-        db_tensor_count(weight->data) != product.n * product.k ||
-        !db_bias_fits(bias, product.n))
+    if (!describe(x->data, weight, bias, &product))
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
+    shape = x->data->shape;
     shape.size[shape.rank - 1] = product.n;
     y = db_op_tensor(tape, &shape);
     if (y != NULL) {
-        product.a = db_tensor_f32(x->data);
-        product.b = db_param_f32(weight);
-        product.b_bf16 = db_param_bf16(weight);
         product.c = db_tensor_f32(y);
-        product.lda = product.ldb = product.k;
-        product.ldc = product.n;
-        product.bias = bias == NULL ? NULL : db_tensor_f32(bias->data);
         db_tape_fail(tape, db_run(tape->device, gemm, &product));
     }
     result = db_op_record(tape, linear_backward, y, &x, 1, params, &op);
@@ -124,4 +140,43 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
         op->saved[0] = db_tensor_hold(x->data);
     db_drop(x);
     return result;
+}
+
+/* Without a record, and in one product. */
+static struct db_var *gated(struct db_tape *tape, struct db_var *x,
+                            struct db_param *weight, struct db_param *bias)
+{
+    const bool is_narrow = tape->device->host.precision == DREAMBOOTH_BFLOAT16;
+    struct db_param *params[DB_OP_PARAMS] = {weight, bias};
+    struct db_shape shape;
+    struct db_tensor *y = NULL;
+    struct db_var *result;
+    struct db_op *op;
+    dreambooth_gemm product;
+
+    if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
+        return NULL;
+    if (!describe(x->data, weight, bias, &product) || product.n % 2 != 0)
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
+    shape = x->data->shape;
+    product.geglu = 1;
+    product.ldc = shape.size[shape.rank - 1] = product.n / 2;
+    db_tape_fail(tape, db_tensor_new(tape->env, is_narrow ? DB_BF16 : DB_F32,
+                                     &shape, &y));
+    if (y != NULL) {
+        product.c = db_tensor_if_f32(y);
+        product.c_bf16 = db_tensor_if_bf16(y);
+        db_tape_fail(tape, db_run(tape->device, gemm, &product));
+    }
+    result = db_op_record(tape, NULL, y, &x, 1, params, &op);
+    db_drop(x);
+    return result;
+}
+
+struct db_var *db_linear_geglu(struct db_tape *tape, struct db_var *x,
+                               struct db_param *weight, struct db_param *bias)
+{
+    return tape->recording || !db_device_fuses(tape->device)
+               ? db_geglu(tape, db_linear(tape, x, weight, bias))
+               : gated(tape, x, weight, bias);
 }

@@ -48,6 +48,11 @@ struct db_var *db_activation(struct db_tape *tape, struct db_var *x,
                              enum dreambooth_activation activation);
 /* x [.., 2 width] to [.., width]: first half times gelu(second half). */
 struct db_var *db_geglu(struct db_tape *tape, struct db_var *x);
+/* The same of a linear layer of x. While nothing is recorded it may be one
+ * operation, and where products round their factors to bfloat16, so may this
+ * result be: it is for db_linear() alone. */
+struct db_var *db_linear_geglu(struct db_tape *tape, struct db_var *x,
+                               struct db_param *weight, struct db_param *bias);
 
 /* x + y of equal shapes. */
 struct db_var *db_add(struct db_tape *tape, struct db_var *x, struct db_var *y);

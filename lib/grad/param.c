@@ -27,12 +27,12 @@ bool db_op_needs(struct db_tape *tape, struct db_param *param,
 
 const float *db_param_f32(const struct db_param *param)
 {
-    return param->data->dtype == DB_F32 ? param->data->data : NULL;
+    return db_tensor_if_f32(param->data);
 }
 
 const uint16_t *db_param_bf16(const struct db_param *param)
 {
-    return param->data->dtype == DB_BF16 ? param->data->data : NULL;
+    return db_tensor_if_bf16(param->data);
 }
 
 bool db_param_is_weight(const struct db_param *param)

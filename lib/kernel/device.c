@@ -112,6 +112,17 @@ static bool reads_bfloat16(const struct db_kernels *kernels, size_t slot)
     return (kernels->features[slot] & DREAMBOOTH_READS_BFLOAT16) != 0;
 }
 
+/* What TABLE does well on this processor: without tiles, what a product of ours
+ * would take along goes by way of memory all the same. */
+static uint32_t features_of(const dreambooth_backend *table)
+{
+    const bool has_tiles = table->user == NULL && db_bf16_isa_for(1) != NULL;
+
+    return table->gemm == db_simd_gemm && !has_tiles
+               ? table->features & ~(uint32_t)DREAMBOOTH_FUSES
+               : table->features;
+}
+
 void db_kernels_init(struct db_kernels *kernels,
                      const dreambooth_backend *table)
 {
@@ -120,7 +131,7 @@ void db_kernels_init(struct db_kernels *kernels,
     kernels->table = *table;
     for (i = 0; i < DB_SLOTS; i++) {
         kernels->users[i] = table->user;
-        kernels->features[i] = table->features;
+        kernels->features[i] = features_of(table);
     }
 }
 
@@ -209,6 +220,12 @@ bool db_device_overwrites(const struct db_device *device)
 {
     return (device->kernels.features[DB_SLOT_INDEX(conv2d_backward_weight)] &
             DREAMBOOTH_OVERWRITES) != 0;
+}
+
+bool db_device_fuses(const struct db_device *device)
+{
+    return (device->kernels.features[DB_SLOT_INDEX(gemm)] & DREAMBOOTH_FUSES) !=
+           0;
 }
 
 const dreambooth_kernel_host *db_device_host(struct db_device *device,

@@ -75,6 +75,9 @@ int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
 /* Whether conv2d_backward_weight writes where its host says so. */
 bool db_device_overwrites(const struct db_device *device);
 
+/* Whether gemm takes what follows it along (geglu), and values in bfloat16. */
+bool db_device_fuses(const struct db_device *device);
+
 /* What the slot at INDEX is given as its host. */
 const dreambooth_kernel_host *db_device_host(struct db_device *device,
                                              size_t index);

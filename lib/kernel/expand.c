@@ -48,19 +48,29 @@ static float *expand(const dreambooth_kernel_host *host, const uint16_t *source,
     return expansion.out;
 }
 
-/* From the first element of b to behind the last. */
-static int64_t extent_of_b(const dreambooth_gemm *a)
+/* From the first element of matrices to behind the last. */
+static int64_t extent(int64_t batch, int64_t step, int64_t rows,
+                      int64_t columns, int64_t row)
 {
-    const int64_t rows = a->transpose_b ? a->n : a->k;
-    const int64_t columns = a->transpose_b ? a->k : a->n;
-
-    if (a->batch < 1 || rows < 1 || columns < 1)
+    if (batch < 1 || rows < 1 || columns < 1)
         return 0;
-    return (a->batch - 1) * a->b_step + (rows - 1) * a->ldb + columns;
+    return (batch - 1) * step + (rows - 1) * row + columns;
 }
 
-int db_expand_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a,
-                   db_gemm_function *run)
+static int64_t extent_of_a(const dreambooth_gemm *a)
+{
+    return extent(a->batch, a->a_step, a->transpose_a ? a->k : a->m,
+                  a->transpose_a ? a->m : a->k, a->lda);
+}
+
+static int64_t extent_of_b(const dreambooth_gemm *a)
+{
+    return extent(a->batch, a->b_step, a->transpose_b ? a->n : a->k,
+                  a->transpose_b ? a->k : a->n, a->ldb);
+}
+
+static int run_without_b(const dreambooth_kernel_host *host,
+                         const dreambooth_gemm *a, db_gemm_function *run)
 {
     dreambooth_gemm floats = *a;
     float *b;
@@ -75,6 +85,25 @@ int db_expand_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a,
     floats.b_bf16 = NULL;
     status = run(host, &floats);
     host->scratch_free(host, b);
+    return status;
+}
+
+int db_expand_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a,
+                   db_gemm_function *run)
+{
+    dreambooth_gemm floats = *a;
+    float *left;
+    int status;
+
+    if (a->a_bf16 == NULL)
+        return run_without_b(host, a, run);
+    left = expand(host, a->a_bf16, extent_of_a(a));
+    if (left == NULL)
+        return DREAMBOOTH_ENOMEM;
+    floats.a = left;
+    floats.a_bf16 = NULL;
+    status = run_without_b(host, &floats, run);
+    host->scratch_free(host, left);
     return status;
 }
 

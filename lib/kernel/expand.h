@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Products with weights in bfloat16 for kernels that read floats only: the
- * weights become floats in scratch memory, and the kernel sees those.
+ * Products with operands in bfloat16 for kernels that read floats only: these
+ * become floats in scratch memory, and the kernel sees those.
  */
 #ifndef DB_KERNEL_EXPAND_H
 #define DB_KERNEL_EXPAND_H
@@ -13,8 +13,8 @@ typedef int db_gemm_function(const dreambooth_kernel_host *host,
 typedef int db_conv2d_function(const dreambooth_kernel_host *host,
                                const dreambooth_conv2d *a);
 
-/* Runs RUN with A, whose b_bf16 or weight_bf16, unless it is NULL, has become
- * floats in b or weight. ENOMEM. */
+/* Runs RUN with A, whose a_bf16, b_bf16 or weight_bf16, unless it is NULL, has
+ * become floats in a, b or weight. ENOMEM. */
 int db_expand_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a,
                    db_gemm_function *run);
 int db_expand_conv2d(const dreambooth_kernel_host *host,

@@ -122,7 +122,10 @@ AT(gemm, b_step, int64_t, 104, 96, 92);
 AT(gemm, c_step, int64_t, 112, 104, 100);
 AT(gemm, bias, const float *, 120, 112, 108);
 AT(gemm, b_bf16, const uint16_t *, 128, 116, 112);
-SIZE(gemm, 136, 120, 116);
+AT(gemm, a_bf16, const uint16_t *, 136, 120, 116);
+AT(gemm, c_bf16, uint16_t *, 144, 124, 120);
+AT(gemm, geglu, int32_t, 152, 128, 124);
+SIZE(gemm, 160, 136, 128);
 
 AT(conv2d, batch, int64_t, 0, 0, 0);
 AT(conv2d, in_height, int64_t, 8, 8, 8);

@@ -80,8 +80,7 @@ static struct db_var *feed_forward(struct db_tape *tape,
                                    const struct db_transformer_block *block,
                                    struct db_var *x)
 {
-    x = db_linear_forward(tape, &block->ff_in, x);
-    x = db_geglu(tape, x);
+    x = db_linear_geglu(tape, x, block->ff_in.weight, block->ff_in.bias);
     return db_linear_forward(tape, &block->ff_out, x);
 }
 

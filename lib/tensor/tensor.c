@@ -248,6 +248,16 @@ float *db_tensor_f32(const struct db_tensor *tensor)
     return tensor->data;
 }
 
+float *db_tensor_if_f32(const struct db_tensor *tensor)
+{
+    return tensor->dtype == DB_F32 ? tensor->data : NULL;
+}
+
+uint16_t *db_tensor_if_bf16(const struct db_tensor *tensor)
+{
+    return tensor->dtype == DB_BF16 ? tensor->data : NULL;
+}
+
 bool db_tensor_sole(const struct db_tensor *tensor)
 {
     return tensor->references == 1 && tensor->buffer->references == 1;

@@ -71,6 +71,9 @@ int db_tensor_rows(struct db_tensor *tensor, int64_t first, int64_t count,
 
 int64_t db_tensor_count(const struct db_tensor *tensor);
 float *db_tensor_f32(const struct db_tensor *tensor);
+/* NULL unless the elements are of that type. */
+float *db_tensor_if_f32(const struct db_tensor *tensor);
+uint16_t *db_tensor_if_bf16(const struct db_tensor *tensor);
 /* Is this the only reference to the memory? Then it may be overwritten. */
 bool db_tensor_sole(const struct db_tensor *tensor);
 

@@ -132,13 +132,16 @@ struct share {
 INLINE void fetch_wanted(const struct db_bf16_wanted *wanted,
                          const struct share *share, int64_t step)
 {
-    const uint8_t *at;
+    const uint8_t *from;
     int64_t i;
 
     if (step >= wanted->steps)
         return;
-    at = wanted->at + wanted->step_at[step] + share->first * wanted->row;
-    for (i = share->first; i < share->end; i++, at += wanted->row) {
+    from = wanted->at + wanted->step_at[step];
+    for (i = share->first; i < share->end; i++) {
+        const uint8_t *at = from + i % DB_BF16_SIDE * wanted->row +
+                            i / DB_BF16_SIDE * wanted->half;
+
         _mm_prefetch((const char *)at, _MM_HINT_T1);
         if (wanted->lines > 1)
             _mm_prefetch((const char *)at + DB_BF16_LINE, _MM_HINT_T1);

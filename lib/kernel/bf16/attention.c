@@ -238,7 +238,7 @@ static void end_panel(const struct work *work, const struct task *task,
 
     for (r = 0; r < count; r++, y += work->heads.row) {
         const float sum = *sum_of(work, panel, r);
-        struct db_bf16_result result = {y, 1.0f / sum, 0.0f, NULL};
+        struct db_bf16_result result = {.y = y, .alpha = 1.0f / sum};
 
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
             result.y = y + i;

@@ -277,7 +277,7 @@ static void put_keys(const struct task *t, const float *from, float alpha,
 
     for (k = 0; k < count; k++, row += h->row)
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
-            const struct db_bf16_result result = {row + i, alpha, 0.0f, NULL};
+            const struct db_bf16_result result = {.y = row + i, .alpha = alpha};
 
             h->isa->put(
                 db_blas_smaller(DB_BF16_PANEL, a->head_size - i),

@@ -25,6 +25,8 @@
 
 #include "dreambooth/backend.h"
 
+struct db_elementwise;
+
 #define DB_BF16_TILE 1024 /* bytes */
 #define DB_BF16_LINE 64
 #define DB_BF16_SIDE 16 /* lines of a tile; rows or columns of a strip */
@@ -52,6 +54,7 @@ struct db_bf16_wanted {
     const uint8_t *at; /* NULL: nothing */
     const int64_t *step_at;
     int64_t steps, row; /* bytes from row to row */
+    int64_t half;       /* bytes from the first to the 17th row */
     int lines;
 };
 
@@ -77,6 +80,12 @@ struct db_bf16_result {
     float *y;
     float alpha, beta;
     const float *bias; /* or NULL */
+    /* Or y = x gelu(gate), where panels are a strip of x, c + bias, and one of
+     * its gate; the bias has them side by side, too. Y is NULL where Y_BF16 is
+     * there. alpha is 1, beta 0. */
+    const struct db_elementwise *gating; /* or NULL */
+    bool is_rough;
+    uint16_t *y_bf16;
 };
 
 /* Softmax over KEYS more keys, a multiple of 32, of 32 queries. Values along k
@@ -210,6 +219,7 @@ typedef void db_bf16_lay(const struct db_bf16_product *product, int64_t unit,
 struct db_bf16_raw {
     const void *at;
     int64_t panel, row, step;
+    int64_t half; /* to the second strip of a panel */
     const int64_t *step_at;
     int lines;
 };
@@ -288,6 +298,9 @@ int db_bf16_picture_new(const dreambooth_kernel_host *host,
                        const arguments *a)
 
 DB_BF16_SLOT(gemm, dreambooth_gemm);
+/* With geglu, if it can be. */
+bool db_bf16_gates(const dreambooth_gemm *a);
+DB_BF16_SLOT(gated_gemm, dreambooth_gemm);
 DB_BF16_SLOT(conv2d_forward, dreambooth_conv2d);
 DB_BF16_SLOT(conv2d_backward_data, dreambooth_conv2d);
 DB_BF16_SLOT(conv2d_backward_weight, dreambooth_conv2d);

@@ -234,12 +234,13 @@ static int multiply(const dreambooth_kernel_host *host,
     const int64_t group = planes_at_once(c);
     const int64_t row = c->weight.row * weight_size(c);
     const struct db_bf16_raw raw = {
-        c->weight.f32 != NULL ? (const void *)c->weight.f32 : c->weight.bf16,
-        DB_BF16_PANEL * (c->reversed ? weight_size(c) : row),
-        row,
-        0,
-        c->weight_at,
-        c->weight.f32 != NULL ? 2 : 1};
+        .at = c->weight.f32 != NULL ? (const void *)c->weight.f32
+                                    : c->weight.bf16,
+        .panel = DB_BF16_PANEL * (c->reversed ? weight_size(c) : row),
+        .row = row,
+        .half = DB_BF16_SIDE * row,
+        .step_at = c->weight_at,
+        .lines = c->weight.f32 != NULL ? 2 : 1};
     const struct db_bf16_product p = {
         .isa = isa,
         .a = {.strips = strips,
@@ -265,7 +266,7 @@ static int multiply(const dreambooth_kernel_host *host,
         .n = c->out_channels,
         .row_of = c->row_of,
         .y_row = c->out_channels,
-        .result = {c->y, 1.0f, 0.0f, c->bias}};
+        .result = {.y = c->y, .alpha = 1.0f, .bias = c->bias}};
 
     lay_steps(c, group);
     lay_strips(c);

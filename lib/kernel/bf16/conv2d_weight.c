@@ -202,8 +202,11 @@ static void multiply_planes(const struct gradient *g, const struct task *task,
     int64_t i;
 
     block.wanted = (struct db_bf16_wanted){
-        NULL, g->next_at, db_blas_smaller(block.steps, task->strips / 2),
-        weight_row(g) * (int64_t)sizeof(float), 2};
+        .step_at = g->next_at,
+        .steps = db_blas_smaller(block.steps, task->strips / 2),
+        .row = weight_row(g) * (int64_t)sizeof(float),
+        .half = DB_BF16_SIDE * weight_row(g) * (int64_t)sizeof(float),
+        .lines = 2};
     for (i = 0; i < g->places * planes; i++) {
         const int64_t next = i + 1;
 

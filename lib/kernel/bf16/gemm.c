@@ -2,6 +2,7 @@
 /* The gemm slot by tiles. */
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
+#include "kernel/elementwise/elementwise.h"
 
 /* Cycles for a part of a tile, as measured. */
 #define ROWS 65
@@ -14,17 +15,26 @@ struct matrix {
     struct db_bf16_from from;
     int64_t size, k;
     bool along_k; /* lines run along k */
+    /* Strips in turn from the beginning and from here on; 0: as they are. */
+    int64_t half;
 };
 
 struct source {
     struct matrix a, b;
 };
 
+/* The first column of a strip, or its first row. */
+static int64_t first_of(const struct matrix *m, int64_t strip)
+{
+    return m->half == 0 ? strip * DB_BF16_SIDE
+                        : strip / 2 * DB_BF16_SIDE + strip % 2 * m->half;
+}
+
 static void pack(const struct db_bf16_isa *isa, const struct matrix *m,
                  const struct db_bf16_operand *o, bool turned, int64_t strip,
                  int64_t step, int64_t steps, uint8_t *to)
 {
-    const int64_t first = strip * DB_BF16_SIDE, k = step * DB_BF16_STEP;
+    const int64_t first = first_of(m, strip), k = step * DB_BF16_STEP;
     const int64_t count = db_blas_smaller(DB_BF16_SIDE, m->size - first);
     const int64_t left = db_blas_smaller(steps * DB_BF16_STEP, m->k - k);
     const int64_t at =
@@ -67,25 +77,26 @@ static void pack_b(const struct db_bf16_product *p, int64_t strip, int64_t step,
 /* What is read of a right side. */
 static struct db_bf16_raw raw_of(const struct matrix *m)
 {
-    const int64_t size = m->from.f32 != NULL ? 4 : 2;
+    const bool is_narrow = m->from.f32 == NULL;
+    const int64_t size = is_narrow ? 2 : 4;
     const int64_t row = m->from.row * size;
-    const int lines = m->from.f32 != NULL ? 2 : 1;
+    const int64_t strip = m->half == 0 ? DB_BF16_PANEL : DB_BF16_SIDE;
+    const int64_t half = m->half == 0 ? DB_BF16_SIDE : m->half;
 
-    if (m->along_k)
-        return (struct db_bf16_raw){
-            m->from.f32 != NULL ? (const void *)m->from.f32 : m->from.bf16,
-            DB_BF16_PANEL * row,
-            row,
-            DB_BF16_STEP * size,
-            NULL,
-            lines};
-    return (struct db_bf16_raw){m->from.f32 != NULL ? (const void *)m->from.f32
-                                                    : m->from.bf16,
-                                DB_BF16_PANEL * size,
-                                row,
-                                DB_BF16_STEP * row,
-                                NULL,
-                                lines};
+    return (struct db_bf16_raw){
+        .at = is_narrow ? (const void *)m->from.bf16 : m->from.f32,
+        .panel = strip * (m->along_k ? row : size),
+        .row = row,
+        .step = DB_BF16_STEP * (m->along_k ? size : row),
+        .half = m->along_k ? half * row : DB_BF16_SIDE * row,
+        .lines = is_narrow ? 1 : 2};
+}
+
+static struct db_bf16_from from_of(const float *f32, const uint16_t *bf16,
+                                   int64_t at, int64_t row)
+{
+    return (struct db_bf16_from){f32 == NULL ? NULL : f32 + at,
+                                 bf16 == NULL ? NULL : bf16 + at, row};
 }
 
 /* B, if it is a weight. */
@@ -93,31 +104,33 @@ static dreambooth_form form_of(const dreambooth_gemm *g,
                                const struct db_bf16_isa *isa, int64_t i,
                                int parts)
 {
-    return (dreambooth_form){
-        g->b_bf16 != NULL ? (const void *)(g->b_bf16 + i * g->b_step)
-                          : g->b + i * g->b_step,
-        isa,
-        {DB_BF16_FORM_GEMM, parts, g->n, g->k, g->ldb, g->transpose_b}};
+    return (dreambooth_form){g->b_bf16 != NULL
+                                 ? (const void *)(g->b_bf16 + i * g->b_step)
+                                 : g->b + i * g->b_step,
+                             isa,
+                             {DB_BF16_FORM_GEMM, parts, g->n, g->k, g->ldb,
+                              g->transpose_b, g->geglu != 0}};
 }
 
 static int multiply_one(const dreambooth_kernel_host *host,
                         const struct db_bf16_isa *isa, int parts,
-                        const dreambooth_gemm *g, int64_t i)
+                        const dreambooth_gemm *g, int64_t i,
+                        const struct db_elementwise *gating)
 {
     const struct source source = {
-        .a = {{g->a + i * g->a_step, NULL, g->lda},
-              g->m,
-              g->k,
-              !g->transpose_a},
-        .b = {{g->b == NULL ? NULL : g->b + i * g->b_step,
-               g->b_bf16 == NULL ? NULL : g->b_bf16 + i * g->b_step, g->ldb},
-              g->n,
-              g->k,
-              g->transpose_b}};
+        .a = {.from = from_of(g->a, g->a_bf16, i * g->a_step, g->lda),
+              .size = g->m,
+              .k = g->k,
+              .along_k = !g->transpose_a},
+        .b = {.from = from_of(g->b, g->b_bf16, i * g->b_step, g->ldb),
+              .size = g->n,
+              .k = g->k,
+              .along_k = g->transpose_b,
+              .half = gating == NULL ? 0 : g->n / 2}};
     const struct db_bf16_product p = {
         .isa = isa,
         .a = {.strips = db_blas_pieces(g->m, DB_BF16_SIDE),
-              .parts = parts,
+              .parts = g->a_bf16 != NULL ? 1 : parts,
               .pack = pack_a,
               .cost = source.a.along_k ? ROWS : PAIRS + TURN},
         .b = {.strips = db_blas_pieces(g->n, DB_BF16_SIDE),
@@ -131,9 +144,57 @@ static int multiply_one(const dreambooth_kernel_host *host,
         .m = g->m,
         .n = g->n,
         .y_row = g->ldc,
-        .result = {g->c + i * g->c_step, g->alpha, g->beta, g->bias}};
+        .result = {.y = g->c == NULL ? NULL : g->c + i * g->c_step,
+                   .alpha = g->alpha,
+                   .beta = g->beta,
+                   .bias = g->bias,
+                   .gating = gating,
+                   .is_rough = host->precision == DREAMBOOTH_BFLOAT16,
+                   .y_bf16 = g->c_bf16}};
 
     return db_bf16_multiply(host, &p);
+}
+
+/* The bias as panels have their columns: a strip of x, one of its gate. */
+static float *mix_bias(const dreambooth_kernel_host *host,
+                       const dreambooth_gemm *g)
+{
+    float *mixed = host->scratch_new(host, (size_t)g->n * sizeof(*mixed));
+    int64_t i;
+
+    for (i = 0; mixed != NULL && i < g->n; i++) {
+        const int64_t strip = i / DB_BF16_SIDE;
+
+        mixed[i] = g->bias[strip / 2 * DB_BF16_SIDE + strip % 2 * (g->n / 2) +
+                           i % DB_BF16_SIDE];
+    }
+    return mixed;
+}
+
+bool db_bf16_gates(const dreambooth_gemm *a)
+{
+    return a->n % DB_BF16_PANEL == 0 && a->m > 0 && a->n > 0 && a->k > 0 &&
+           a->alpha == 1.0f;
+}
+
+int db_bf16_gated_gemm(const dreambooth_kernel_host *host,
+                       const struct db_bf16_isa *isa, int parts,
+                       const dreambooth_gemm *a)
+{
+    dreambooth_gemm mixed = *a;
+    float *bias = NULL;
+    int status;
+
+    if (a->bias != NULL) {
+        bias = mix_bias(host, a);
+        if (bias == NULL)
+            return DREAMBOOTH_ENOMEM;
+        mixed.bias = bias;
+    }
+    status = multiply_one(host, isa, parts, &mixed, 0, db_elementwise_of(host));
+    if (bias != NULL)
+        host->scratch_free(host, bias);
+    return status;
 }
 
 int db_bf16_gemm(const dreambooth_kernel_host *host,
@@ -146,6 +207,6 @@ int db_bf16_gemm(const dreambooth_kernel_host *host,
     if (a->m < 1 || a->n < 1 || a->k < 1)
         return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
-        status = multiply_one(host, isa, parts, a, i);
+        status = multiply_one(host, isa, parts, a, i, NULL);
     return status;
 }

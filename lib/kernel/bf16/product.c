@@ -157,13 +157,15 @@ static struct db_bf16_wanted wanted_by(const struct db_bf16_work *work,
         step = 0;
     }
     if (work->b.pack == NULL || raw->at == NULL || panel >= task->last)
-        return (struct db_bf16_wanted){NULL, NULL, 0, 0, 0};
+        return (struct db_bf16_wanted){.at = NULL};
     step += s->begun;
     return (struct db_bf16_wanted){
         (const uint8_t *)raw->at + panel * raw->panel +
             (raw->step_at == NULL ? step * raw->step : 0),
         raw->step_at == NULL ? work->raw_at : raw->step_at + step,
-        db_blas_smaller(work->few, s->begun + steps - step), raw->row,
+        db_blas_smaller(work->few, s->begun + steps - step),
+        raw->row,
+        raw->half,
         raw->lines};
 }
 

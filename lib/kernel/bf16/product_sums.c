@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel/bf16/product_int.h"
+#include "kernel/elementwise/elementwise.h"
 
 int64_t db_bf16_row_of(const struct db_bf16_product *p, int64_t i)
 {
@@ -49,7 +50,8 @@ bool db_bf16_is_plain(const struct db_bf16_result *result)
 {
     return result->alpha == 1.0f &&
            (result->beta == 0.0f ||
-            (result->beta == 1.0f && result->bias == NULL));
+            (result->beta == 1.0f && result->bias == NULL)) &&
+           result->gating == NULL;
 }
 
 /* What plain sums begin with where they lie in C: y, the bias, or zeros. */
@@ -91,6 +93,27 @@ void db_bf16_take_strip(const struct db_bf16_product *p,
     }
 }
 
+/* Rows of x and gate, which lie side by side, to those of y. */
+static void put_gated(const struct db_bf16_product *p, int64_t panel,
+                      int64_t strip, const float *c)
+{
+    const struct db_bf16_result *result = &p->result;
+    const int64_t row = strip * DB_BF16_SIDE;
+    const int64_t at = row * p->y_row + panel * DB_BF16_SIDE;
+    const struct db_gated_rows rows = {
+        .rows = db_blas_smaller(DB_BF16_SIDE, p->m - row),
+        .width = DB_BF16_SIDE,
+        .x = c,
+        .gate = c + DB_BF16_SIDE,
+        .x_row = DB_BF16_PANEL,
+        .y = result->y == NULL ? NULL : result->y + at,
+        .y_bf16 = result->y == NULL ? result->y_bf16 + at : NULL,
+        .y_row = p->y_row,
+        .is_rough = result->is_rough};
+
+    result->gating->geglu(&rows);
+}
+
 /* And from there to y. */
 void db_bf16_put_strip(const struct db_bf16_product *p,
                        const struct db_bf16_stretch *s, int64_t strip,
@@ -99,14 +122,18 @@ void db_bf16_put_strip(const struct db_bf16_product *p,
     const struct db_bf16_result *result = &p->result;
     int64_t i, side;
 
+    if (result->gating != NULL) {
+        put_gated(p, s->panel, strip, c);
+        return;
+    }
     for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
         const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
 
         for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
             const int64_t number = s->panel * 2 + side;
             const int64_t column = db_bf16_column_of(p, number);
-            struct db_bf16_result here = {result->y + row * p->y_row + column,
-                                          1.0f, 0.0f, NULL};
+            struct db_bf16_result here = {
+                .y = result->y + row * p->y_row + column, .alpha = 1.0f};
 
             if (!db_bf16_is_plain(result)) {
                 here.alpha = result->alpha;
@@ -132,7 +159,10 @@ struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
     }
     if (!s->is_first)
         return sums;
-    if (y == NULL && !db_bf16_is_plain(&p->result)) {
+    if (y == NULL && p->result.gating != NULL) {
+        sums.from = bias;
+        sums.from_row = 0;
+    } else if (y == NULL && !db_bf16_is_plain(&p->result)) {
         sums.from = NULL;
     } else if (y != NULL && begins_with_y(p, s)) {
         sums.from = y;

@@ -60,21 +60,6 @@ struct geglu_work {
     int64_t block; /* rows of a task */
 };
 
-static void geglu_forward_rows(void *argument, int64_t index, int worker)
-{
-    const struct geglu_work *work = argument;
-    const dreambooth_geglu *a = work->a;
-    const int64_t end = db_blas_smaller((index + 1) * work->block, a->rows);
-    int64_t r;
-
-    (void)worker;
-    for (r = index * work->block; r < end; r++) {
-        const float *x = a->x + r * 2 * a->width;
-
-        work->row->geglu(x, x + a->width, a->width, a->y + r * a->width);
-    }
-}
-
 static void geglu_backward_rows(void *argument, int64_t index, int worker)
 {
     const struct geglu_work *work = argument;
@@ -92,26 +77,67 @@ static void geglu_backward_rows(void *argument, int64_t index, int worker)
     }
 }
 
-static int run_geglu(const dreambooth_kernel_host *host,
-                     const dreambooth_geglu *a,
-                     void (*task)(void *, int64_t, int))
+static int64_t block_of(int64_t width)
 {
-    struct geglu_work work = {
-        a, db_elementwise_of(host),
-        db_blas_larger(1, DB_BLAS_TASK / db_blas_larger(a->width, 1))};
+    return db_blas_larger(1, DB_BLAS_TASK / db_blas_larger(width, 1));
+}
 
-    host->parallel(host, db_blas_pieces(a->rows, work.block), task, &work);
+int db_blas_geglu_backward(const dreambooth_kernel_host *host,
+                           const dreambooth_geglu *a)
+{
+    struct geglu_work work = {a, db_elementwise_of(host), block_of(a->width)};
+
+    host->parallel(host, db_blas_pieces(a->rows, work.block),
+                   geglu_backward_rows, &work);
+    return DREAMBOOTH_OK;
+}
+
+struct gate_work {
+    const struct db_gated_rows *all;
+    const struct db_elementwise *row;
+    int64_t block;
+};
+
+static void gate_rows(void *argument, int64_t index, int worker)
+{
+    const struct gate_work *work = argument;
+    const int64_t first = index * work->block;
+    struct db_gated_rows rows = *work->all;
+
+    (void)worker;
+    rows.rows = db_blas_smaller(work->block, rows.rows - first);
+    rows.x += first * rows.x_row;
+    rows.gate += first * rows.x_row;
+    if (rows.y != NULL)
+        rows.y += first * rows.y_row;
+    else
+        rows.y_bf16 += first * rows.y_row;
+    work->row->geglu(&rows);
+}
+
+int db_blas_gate(const dreambooth_kernel_host *host,
+                 const struct db_gated_rows *all)
+{
+    struct gate_work work = {all, db_elementwise_of(host),
+                             block_of(all->width)};
+
+    host->parallel(host, db_blas_pieces(all->rows, work.block), gate_rows,
+                   &work);
     return DREAMBOOTH_OK;
 }
 
 int db_blas_geglu_forward(const dreambooth_kernel_host *host,
                           const dreambooth_geglu *a)
 {
-    return run_geglu(host, a, geglu_forward_rows);
-}
+    const struct db_gated_rows all = {.rows = a->rows,
+                                      .width = a->width,
+                                      .x = a->x,
+                                      .gate = a->x + a->width,
+                                      .x_row = 2 * a->width,
+                                      .y = a->y,
+                                      .y_row = a->width,
+                                      .is_rough = host->precision ==
+                                                  DREAMBOOTH_BFLOAT16};
 
-int db_blas_geglu_backward(const dreambooth_kernel_host *host,
-                           const dreambooth_geglu *a)
-{
-    return run_geglu(host, a, geglu_backward_rows);
+    return db_blas_gate(host, &all);
 }

@@ -50,6 +50,11 @@ INLINE wide high(vector x)
     return (wide)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
 }
 
+INLINE halves lower_halves(integers x)
+{
+    return __builtin_convertvector(x, halves);
+}
+
 #include "kernel/elementwise/rows_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

@@ -53,6 +53,11 @@ INLINE wide high(vector x)
     return (wide)_mm512_cvtps_pd((__m256)_mm512_extractf64x4_pd((__m512d)x, 1));
 }
 
+INLINE halves lower_halves(integers x)
+{
+    return (halves)_mm512_cvtepi32_epi16((__m512i)x);
+}
+
 #include "kernel/elementwise/rows_int.h"
 #ifdef __clang__
 #pragma clang attribute pop

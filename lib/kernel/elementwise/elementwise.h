@@ -22,6 +22,18 @@ struct db_norm_row {
     bool silu;
 };
 
+/* Rows of x and of its gate, [rows, width] both and X_ROW floats apart, and of
+ * y = x gelu(gate), which may be rounded to bfloat16. */
+struct db_gated_rows {
+    int64_t rows, width;
+    const float *x, *gate;
+    int64_t x_row;
+    float *y; /* or NULL and */
+    uint16_t *y_bf16;
+    int64_t y_row;
+    bool is_rough; /* gelu is good to 1e-6, for products that round to 4e-3 */
+};
+
 /* What AdamW's step has for all numbers. */
 struct db_adamw_form {
     float gradient_scale;
@@ -35,8 +47,8 @@ struct db_elementwise {
                                               float *y);
     void (*slope[DB_ELEMENTWISE_ACTIVATIONS])(const float *x, const float *dy,
                                               int64_t count, float *dx);
-    /* y = x gelu(gate), and the gradients of both */
-    void (*geglu)(const float *x, const float *gate, int64_t count, float *y);
+    void (*geglu)(const struct db_gated_rows *rows);
+    /* the gradients of both */
     void (*geglu_slope)(const float *x, const float *gate, const float *dy,
                         int64_t count, float *dx, float *dgate);
     /* y = alpha x + beta y; with beta 0, y is not read */
@@ -84,6 +96,10 @@ extern const struct db_elementwise db_elementwise_plain;
 #if defined(__GNUC__) && defined(__x86_64__)
 extern const struct db_elementwise db_elementwise_avx512, db_elementwise_avx2;
 #endif
+
+/* All rows, by several threads. */
+int db_blas_gate(const dreambooth_kernel_host *host,
+                 const struct db_gated_rows *all);
 
 /* From what the slots of AdamW are given. */
 struct db_adamw_form db_blas_adamw_form(const dreambooth_adamw *a);

@@ -54,4 +54,9 @@ INLINE wide high(vector x)
     return __builtin_convertvector(h, wide);
 }
 
+INLINE halves lower_halves(integers x)
+{
+    return __builtin_convertvector(x, halves);
+}
+
 #include "kernel/elementwise/rows_int.h"

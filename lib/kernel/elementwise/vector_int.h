@@ -12,6 +12,7 @@ typedef float half __attribute__((vector_size(LANES * 2)));
 typedef double wide __attribute__((vector_size(LANES * 4)));
 
 typedef int32_t integers __attribute__((vector_size(LANES * 4)));
+typedef uint16_t halves __attribute__((vector_size(LANES * 2)));
 
 #define INLINE static inline __attribute__((always_inline))
 

@@ -8,6 +8,7 @@
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
+#include "kernel/elementwise/elementwise.h"
 #include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
@@ -132,15 +133,69 @@ static int multiply_floats(const dreambooth_kernel_host *host,
     return status;
 }
 
+/* The isa that multiplies A by tiles, or NULL. */
+static const struct db_bf16_isa *tiles_of(const dreambooth_kernel_host *host,
+                                          const dreambooth_gemm *a, int *parts)
+{
+    const struct db_bf16_isa *tiles = db_simd_tiles_of(
+        host, (double)a->m * (double)a->n * (double)a->k, parts);
+
+    return is_small(a) || (a->a_bf16 != NULL && *parts > 1) ? NULL : tiles;
+}
+
+static int multiply(const dreambooth_kernel_host *host,
+                    const dreambooth_gemm *a)
+{
+    int parts;
+    const struct db_bf16_isa *tiles = tiles_of(host, a, &parts);
+
+    if (tiles != NULL)
+        return db_bf16_gemm(host, tiles, parts, a);
+    if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
+        return a->a_bf16 != NULL ? db_expand_gemm(host, a, db_simd_few_rows)
+                                 : db_simd_few_rows(host, a);
+    return db_expand_gemm(host, a, multiply_floats);
+}
+
+/* The sums by way of memory. */
+static int multiply_and_gate(const dreambooth_kernel_host *host,
+                             const dreambooth_gemm *a)
+{
+    dreambooth_gemm sums = *a;
+    struct db_gated_rows rows = {.rows = a->m,
+                                 .width = a->n / 2,
+                                 .x_row = a->n,
+                                 .y = a->c,
+                                 .y_bf16 = a->c_bf16,
+                                 .y_row = a->ldc,
+                                 .is_rough =
+                                     host->precision == DREAMBOOTH_BFLOAT16};
+    int status;
+
+    sums.ldc = a->n;
+    sums.geglu = 0;
+    sums.c_bf16 = NULL;
+    sums.c = host->scratch_new(host, (size_t)(a->m * a->n) * sizeof(float));
+    if (sums.c == NULL)
+        return DREAMBOOTH_ENOMEM;
+    rows.x = sums.c;
+    rows.gate = sums.c + rows.width;
+    status = multiply(host, &sums);
+    if (status == DREAMBOOTH_OK)
+        status = db_blas_gate(host, &rows);
+    host->scratch_free(host, sums.c);
+    return status;
+}
+
 int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
 {
     int parts;
-    const struct db_bf16_isa *tiles = db_simd_tiles_of(
-        host, (double)a->m * (double)a->n * (double)a->k, &parts);
+    const struct db_bf16_isa *tiles;
 
-    if (tiles != NULL && !is_small(a))
-        return db_bf16_gemm(host, tiles, parts, a);
-    if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
-        return db_simd_few_rows(host, a);
-    return db_expand_gemm(host, a, multiply_floats);
+    if (a->geglu == 0)
+        return multiply(host, a);
+    tiles = tiles_of(host, a, &parts);
+    return tiles != NULL && db_bf16_gates(a)
+               ? db_bf16_gated_gemm(host, tiles, parts, a)
+               : multiply_and_gate(host, a);
 }
