@@ -607,6 +607,7 @@ static const struct test_case cases[] = {
     {"gemm a'b'", run_gemm, {1, 23, 3, 41, 1, 1, 1, 5, 2}, 1e-6},
     {"gemm tiles", run_gemm, {1, 521, 307, 431, 0, 1, 1, 0, 0}, 1e-5},
     {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 1e-5},
+    {"gemm long a'", run_gemm, {2, 45, 83, 1237, 1, 0, 0, 5, 3}, 5e-6},
     {"gemm few rows", run_gemm, {2, 7, 67, 331, 0, 1, 0, 3, 1}, 2e-6},
     {"gemm a row", run_gemm, {1, 1, 67, 331, 0, 1, 1, 0, 0}, 2e-6},
     {"gemm 3 rows", run_gemm, {1, 3, 301, 1283, 0, 1, 0, 3, 1}, 2e-6},

@@ -264,6 +264,11 @@ struct db_bf16_product {
 int db_bf16_multiply(const dreambooth_kernel_host *host,
                      const struct db_bf16_product *product);
 
+/* Each is a task; none is larger than the first. */
+int db_bf16_multiply_several(const dreambooth_kernel_host *host,
+                             const struct db_bf16_product *products,
+                             int64_t count);
+
 /*
  * Images as tiles read them: every 32 channels are a plane of lines, one a
  * position of an image with its padding. Lines of two pixels, COLUMNS positions
@@ -298,6 +303,15 @@ int db_bf16_picture_new(const dreambooth_kernel_host *host,
                        const arguments *a)
 
 DB_BF16_SLOT(gemm, dreambooth_gemm);
+/* Products without gates, none larger than the first, each a task. */
+int db_bf16_gemms(const dreambooth_kernel_host *host,
+                  const struct db_bf16_isa *isa, int parts,
+                  const dreambooth_gemm *gemms, int64_t count);
+/* Whether k is cut into pieces, and number BATCH of such products. */
+bool db_bf16_has_pieces(const dreambooth_gemm *g);
+int db_bf16_gemm_by_pieces(const dreambooth_kernel_host *host,
+                           const struct db_bf16_isa *isa, int parts,
+                           const dreambooth_gemm *g, int64_t batch);
 /* With geglu, if it can be. */
 bool db_bf16_gates(const dreambooth_gemm *a);
 DB_BF16_SLOT(gated_gemm, dreambooth_gemm);

@@ -112,12 +112,9 @@ static dreambooth_form form_of(const dreambooth_gemm *g,
                               g->transpose_b, g->geglu != 0}};
 }
 
-static int multiply_one(const dreambooth_kernel_host *host,
-                        const struct db_bf16_isa *isa, int parts,
-                        const dreambooth_gemm *g, int64_t i,
-                        const struct db_elementwise *gating)
+static struct source source_of(const dreambooth_gemm *g, int64_t i, bool gates)
 {
-    const struct source source = {
+    return (struct source){
         .a = {.from = from_of(g->a, g->a_bf16, i * g->a_step, g->lda),
               .size = g->m,
               .k = g->k,
@@ -126,20 +123,27 @@ static int multiply_one(const dreambooth_kernel_host *host,
               .size = g->n,
               .k = g->k,
               .along_k = g->transpose_b,
-              .half = gating == NULL ? 0 : g->n / 2}};
-    const struct db_bf16_product p = {
+              .half = gates ? g->n / 2 : 0}};
+}
+
+static struct db_bf16_product product_of(const dreambooth_kernel_host *host,
+                                         const struct db_bf16_isa *isa,
+                                         int parts, const dreambooth_gemm *g,
+                                         int64_t i, const struct source *source)
+{
+    return (struct db_bf16_product){
         .isa = isa,
         .a = {.strips = db_blas_pieces(g->m, DB_BF16_SIDE),
               .parts = g->a_bf16 != NULL ? 1 : parts,
               .pack = pack_a,
-              .cost = source.a.along_k ? ROWS : PAIRS + TURN},
+              .cost = source->a.along_k ? ROWS : PAIRS + TURN},
         .b = {.strips = db_blas_pieces(g->n, DB_BF16_SIDE),
               .parts = g->b_bf16 != NULL ? 1 : parts,
               .pack = pack_b,
-              .cost = source.b.along_k ? ROWS + TURN : PAIRS,
-              .raw = raw_of(&source.b),
+              .cost = source->b.along_k ? ROWS + TURN : PAIRS,
+              .raw = raw_of(&source->b),
               .form = form_of(g, isa, i, g->b_bf16 != NULL ? 1 : parts)},
-        .source = &source,
+        .source = source,
         .steps = db_blas_pieces(g->k, DB_BF16_STEP),
         .m = g->m,
         .n = g->n,
@@ -148,11 +152,42 @@ static int multiply_one(const dreambooth_kernel_host *host,
                    .alpha = g->alpha,
                    .beta = g->beta,
                    .bias = g->bias,
-                   .gating = gating,
                    .is_rough = host->precision == DREAMBOOTH_BFLOAT16,
                    .y_bf16 = g->c_bf16}};
+}
 
+static int multiply_one(const dreambooth_kernel_host *host,
+                        const struct db_bf16_isa *isa, int parts,
+                        const dreambooth_gemm *g, int64_t i,
+                        const struct db_elementwise *gating)
+{
+    const struct source source = source_of(g, i, gating != NULL);
+    struct db_bf16_product p = product_of(host, isa, parts, g, i, &source);
+
+    p.result.gating = gating;
     return db_bf16_multiply(host, &p);
+}
+
+int db_bf16_gemms(const dreambooth_kernel_host *host,
+                  const struct db_bf16_isa *isa, int parts,
+                  const dreambooth_gemm *gemms, int64_t count)
+{
+    struct db_bf16_product *products = host->scratch_new(
+        host, (size_t)count * (sizeof(*products) + sizeof(struct source)));
+    struct source *sources;
+    int64_t i;
+    int status;
+
+    if (products == NULL)
+        return DREAMBOOTH_ENOMEM;
+    sources = (struct source *)(void *)(products + count);
+    for (i = 0; i < count; i++) {
+        sources[i] = source_of(&gemms[i], 0, false);
+        products[i] = product_of(host, isa, parts, &gemms[i], 0, &sources[i]);
+    }
+    status = db_bf16_multiply_several(host, products, count);
+    host->scratch_free(host, products);
+    return status;
 }
 
 /* The bias as panels have their columns: a strip of x, one of its gate. */
@@ -207,6 +242,8 @@ int db_bf16_gemm(const dreambooth_kernel_host *host,
     if (a->m < 1 || a->n < 1 || a->k < 1)
         return db_blas_gemm(host, a);
     for (i = 0; i < a->batch && status == DREAMBOOTH_OK; i++)
-        status = multiply_one(host, isa, parts, a, i, NULL);
+        status = db_bf16_has_pieces(a)
+                     ? db_bf16_gemm_by_pieces(host, isa, parts, a, i)
+                     : multiply_one(host, isa, parts, a, i, NULL);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "kernel/bf16/product_int.h"
 
 #define PACK_STEPS 64 /* of a task that packs */
+#define LEAST_TASKS 2 /* a thread */
 
 /* A strip of an operand for some steps. */
 struct place {
@@ -218,7 +219,7 @@ static void begin_task(const struct db_bf16_work *work, int64_t index,
         task->is_whole[i] = db_bf16_is_whole_strip(work->p, task->first + i);
 }
 
-static void multiply_block(void *argument, int64_t index, int worker)
+void db_bf16_multiply_block(void *argument, int64_t index, int worker)
 {
     const struct db_bf16_work *work = argument;
     const struct db_bf16_product *p = work->p;
@@ -330,11 +331,8 @@ static int lay_for_now(const dreambooth_kernel_host *host,
     return DREAMBOOTH_OK;
 }
 
-static int run_tasks(const dreambooth_kernel_host *host,
-                     struct db_bf16_work *work)
+void db_bf16_measure_own(struct db_bf16_work *work)
 {
-    int64_t i;
-
     work->block_size = work->a.lay != NULL ? work->a.units * work->a.unit_size
                        : work->a.pack != NULL ? work->block * work->part *
                                                     db_bf16_tile_size(&work->a)
@@ -344,16 +342,32 @@ static int run_tasks(const dreambooth_kernel_host *host,
     work->own_size =
         work->block_size + work->panel_size +
         (work->block + 1) * DB_BF16_STRIP_SUMS * (int64_t)sizeof(float);
-    work->own =
-        host->scratch_new(host, (size_t)(host->threads * work->own_size) +
-                                    (size_t)work->part * sizeof(*work->a_at));
+}
+
+void *db_bf16_new_own(const dreambooth_kernel_host *host,
+                      struct db_bf16_work *work)
+{
+    const int64_t all = host->threads * work->own_size;
+    int64_t i;
+
+    work->own = host->scratch_new(host, (size_t)all + (size_t)work->part *
+                                                          sizeof(*work->a_at));
     if (work->own == NULL)
-        return DREAMBOOTH_ENOMEM;
-    work->a_at =
-        (int64_t *)(void *)(work->own + host->threads * work->own_size);
+        return NULL;
+    work->a_at = (int64_t *)(void *)(work->own + all);
     for (i = 0; i < work->part; i++)
         work->a_at[i] = i * db_bf16_tile_size(&work->a);
-    host->parallel(host, work->blocks * work->groups, multiply_block, work);
+    return work->own;
+}
+
+static int run_tasks(const dreambooth_kernel_host *host,
+                     struct db_bf16_work *work)
+{
+    db_bf16_measure_own(work);
+    if (db_bf16_new_own(host, work) == NULL)
+        return DREAMBOOTH_ENOMEM;
+    host->parallel(host, work->blocks * work->groups, db_bf16_multiply_block,
+                   work);
     host->scratch_free(host, work->own);
     return DREAMBOOTH_OK;
 }
@@ -365,7 +379,7 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     void *a = NULL, *b = NULL;
     int status = DREAMBOOTH_OK;
 
-    db_bf16_divide(&work, host->threads);
+    db_bf16_divide(&work, (int64_t)host->threads * LEAST_TASKS);
     if (db_bf16_is_a_ahead(&work))
         status = lay_for_now(host, product, &work.a, &a);
     if (status == DREAMBOOTH_OK && !lay_once(host, product, &work.b) &&

@@ -12,7 +12,6 @@
 #define BLOCK_TILES 640  /* KB of the second-level cache */
 #define WHOLE_TILES 1280 /* of an A that all tasks find there */
 #define FAR_VALUES ((int64_t)1 << 19)
-#define LEAST_TASKS 2  /* a thread */
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
 #define READING 100    /* cycles for a part of a tile, from memory */
@@ -83,12 +82,10 @@ static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
     return best;
 }
 
-/* Strips of A a task, and groups of panels, so that there are some tasks for
- * each of THREADS. */
-static void divide_tasks(struct db_bf16_work *work, int threads)
+/* Strips of A a task, and groups of panels, so that there are WANTED tasks. */
+static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
-    const int64_t wanted = (int64_t)threads * LEAST_TASKS;
 
     work->panels = db_blas_pieces(p->b.strips, 2);
     if (p->a.lay != NULL) {
@@ -109,13 +106,13 @@ static void divide_tasks(struct db_bf16_work *work, int threads)
     work->groups = db_blas_pieces(work->panels, work->group);
 }
 
-void db_bf16_divide(struct db_bf16_work *work, int threads)
+void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
     const int64_t fit = BLOCK_TILES / work->a.parts;
     int64_t parts, i;
 
-    divide_tasks(work, threads);
+    divide_tasks(work, wanted);
     work->is_far = p->result.beta == 0.0f &&
                    p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
     work->few = DB_BF16_PANEL_TILES / 2 / work->b.parts;

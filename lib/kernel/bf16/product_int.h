@@ -40,8 +40,15 @@ static inline int64_t db_bf16_tile_size(const struct db_bf16_operand *o)
     return (int64_t)o->parts * DB_BF16_TILE;
 }
 
-/* Cuts the work of work->p for so many threads: all but a, b and own. */
-void db_bf16_divide(struct db_bf16_work *work, int threads);
+/* Cuts the work of work->p into some WANTED tasks: all but a, b and own. */
+void db_bf16_divide(struct db_bf16_work *work, int64_t wanted);
+/* The sizes of what a worker needs for its tasks, and that for all: scratch
+ * that is to be freed. */
+void db_bf16_measure_own(struct db_bf16_work *work);
+void *db_bf16_new_own(const dreambooth_kernel_host *host,
+                      struct db_bf16_work *work);
+/* Task number INDEX of blocks times groups. */
+void db_bf16_multiply_block(void *work, int64_t index, int worker);
 /* Whether A or B is packed before all tasks. */
 bool db_bf16_is_a_ahead(const struct db_bf16_work *work);
 bool db_bf16_is_b_ahead(const struct db_bf16_work *work);

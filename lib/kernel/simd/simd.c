@@ -69,7 +69,7 @@ bool db_simd_is_blas(const dreambooth_kernel_host *host)
 /* The multiplications of a product that is worth being less exact for: those of
  * models that draw are, those of models that are there to be compared number by
  * number are not. */
-#define LARGE_WORK 3e7
+#define LARGE_WORK 2.4e7
 
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
                                            double work, int *parts)
