@@ -309,6 +309,10 @@ int db_bf16_gemms(const dreambooth_kernel_host *host,
                   const dreambooth_gemm *gemms, int64_t count);
 /* Whether k is cut into pieces, and number BATCH of such products. */
 bool db_bf16_has_pieces(const dreambooth_gemm *g);
+/* The same of the gradient of a convolution's weight as *PRODUCT. */
+bool db_bf16_weight_has_pieces(const dreambooth_kernel_host *host,
+                               const dreambooth_conv2d *a,
+                               dreambooth_gemm *product);
 int db_bf16_gemm_by_pieces(const dreambooth_kernel_host *host,
                            const struct db_bf16_isa *isa, int parts,
                            const dreambooth_gemm *g, int64_t batch);

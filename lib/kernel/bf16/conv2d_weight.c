@@ -438,6 +438,23 @@ static int run(const dreambooth_kernel_host *host, struct gradient *g)
     return DREAMBOOTH_OK;
 }
 
+static int multiply_places(const dreambooth_kernel_host *host,
+                           const struct db_bf16_isa *isa, int parts,
+                           const dreambooth_conv2d *a)
+{
+    struct gradient g = {.c = a,
+                         .overwrite = host->overwrite != 0,
+                         .places = a->kernel_height * a->kernel_width,
+                         .strips =
+                             db_blas_pieces(a->out_channels, DB_BF16_SIDE),
+                         .planes = db_blas_pieces(a->in_channels, CHANNELS)};
+
+    lay_out(&g, isa, parts);
+    divide_tasks(&g, host->threads);
+    divide_part(&g);
+    return run(host, &g);
+}
+
 int db_bf16_conv2d_backward_weight(const dreambooth_kernel_host *host,
                                    const struct db_bf16_isa *isa, int parts,
                                    const dreambooth_conv2d *a)
@@ -449,18 +466,11 @@ int db_bf16_conv2d_backward_weight(const dreambooth_kernel_host *host,
         .x = a->dy,
         .sum = a->dbias,
     };
-    struct gradient g = {.c = a,
-                         .overwrite = host->overwrite != 0,
-                         .places = a->kernel_height * a->kernel_width,
-                         .strips =
-                             db_blas_pieces(a->out_channels, DB_BF16_SIDE),
-                         .planes = db_blas_pieces(a->in_channels, CHANNELS)};
-    int status;
+    dreambooth_gemm product;
+    const int status = db_bf16_weight_has_pieces(host, a, &product)
+                           ? db_bf16_gemm(host, isa, parts, &product)
+                           : multiply_places(host, isa, parts, a);
 
-    lay_out(&g, isa, parts);
-    divide_tasks(&g, host->threads);
-    divide_part(&g);
-    status = run(host, &g);
     if (status != DREAMBOOTH_OK || a->dbias == NULL)
         return status;
     return db_blas_sum_rows(host, &rows);

@@ -29,6 +29,28 @@ bool db_bf16_has_pieces(const dreambooth_gemm *g)
            g->c_bf16 == NULL && count_of(g) > 1;
 }
 
+/* Where a kernel has one place, that sees x as it lies. */
+bool db_bf16_weight_has_pieces(const dreambooth_kernel_host *host,
+                               const dreambooth_conv2d *a,
+                               dreambooth_gemm *product)
+{
+    *product = (dreambooth_gemm){.batch = 1,
+                                 .m = a->out_channels,
+                                 .n = a->in_channels,
+                                 .k = a->batch * a->out_height * a->out_width,
+                                 .lda = a->out_channels,
+                                 .ldb = a->in_channels,
+                                 .ldc = a->in_channels,
+                                 .transpose_a = 1,
+                                 .alpha = 1.0f,
+                                 .beta = host->overwrite ? 0.0f : 1.0f,
+                                 .a = a->dy,
+                                 .b = a->x,
+                                 .c = a->dweight};
+    return a->kernel_height * a->kernel_width * a->stride == 1 &&
+           db_bf16_has_pieces(product);
+}
+
 static const uint16_t *after(const uint16_t *at, int64_t values)
 {
     return at == NULL ? NULL : at + values;
