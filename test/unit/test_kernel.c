@@ -608,6 +608,8 @@ static const struct test_case cases[] = {
     {"gemm tiles", run_gemm, {1, 521, 307, 431, 0, 1, 1, 0, 0}, 1e-5},
     {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 1e-5},
     {"gemm long a'", run_gemm, {2, 45, 83, 1237, 1, 0, 0, 5, 3}, 5e-6},
+    {"gemm 77 rows", run_gemm, {2, 77, 69, 331, 0, 1, 1, 0, 3}, 2e-6},
+    {"gemm 16 rows", run_gemm, {1, 16, 401, 64, 0, 1, 0, 0, 0}, 2e-6},
     {"gemm few rows", run_gemm, {2, 7, 67, 331, 0, 1, 0, 3, 1}, 2e-6},
     {"gemm a row", run_gemm, {1, 1, 67, 331, 0, 1, 1, 0, 0}, 2e-6},
     {"gemm 3 rows", run_gemm, {1, 3, 301, 1283, 0, 1, 0, 3, 1}, 2e-6},
@@ -1412,6 +1414,62 @@ static void check_gemm_halves(struct db_device *d, const int64_t *s,
     empty(&bag);
 }
 
+/* Rows of a product have the same bits however many there are, and whether the
+ * weight is floats or halves: with few rows the two sides change places. */
+static void check_few_rows(const struct tiles *tiles, struct db_device *d,
+                           float alpha)
+{
+    enum { M = 163, FEW = 77, N = 83, K = 331 };
+    dreambooth_backend table = with_tiles(tiles);
+    dreambooth_gemm a = {.batch = 1, .m = M, .n = N, .k = K};
+    struct bag bag = {0};
+    float *y;
+
+    empty(&bag);
+    table.features |= DREAMBOOTH_READS_BFLOAT16;
+    db_device_init(d, d->env, d->pool, &table);
+    a.alpha = alpha;
+    a.transpose_b = 1;
+    a.lda = a.ldb = K;
+    a.ldc = N;
+    a.a = input(&bag, M * K);
+    a.b = input(&bag, N * K);
+    a.b_bf16 = halves(&bag, a.b, N * K);
+    a.bias = input(&bag, N);
+    a.c = y = output(&bag, M * a.ldc);
+    a.b = NULL;
+    ck_assert_int_eq(db_run(d, gemm, &a), DREAMBOOTH_OK);
+    a.m = FEW;
+    a.c = output(&bag, FEW * a.ldc);
+    ck_assert_int_eq(db_run(d, gemm, &a), DREAMBOOTH_OK);
+    same_bits(y, a.c, FEW * a.ldc, "tiles", "few rows");
+    a.b = bag.blocks[1];
+    a.b_bf16 = NULL;
+    a.c = output(&bag, FEW * a.ldc);
+    ck_assert_int_eq(db_run(d, gemm, &a), DREAMBOOTH_OK);
+    same_bits(y, a.c, FEW * a.ldc, "tiles", "few rows of floats");
+    empty(&bag);
+}
+
+START_TEST(few_rows_keep_their_bits)
+{
+    struct db_device device;
+    struct db_env env;
+    size_t n;
+
+    db_env_init(&env);
+    open_device(&env, &device, 2, &db_backend_reference);
+    for (n = 0; db_bf16_isa_at(n / 3) != NULL; n++) {
+        const struct tiles tiles = {db_bf16_isa_at(n / 3), 1 + (int)n % 3, 1.0};
+
+        check_few_rows(&tiles, &device, 1.0f);
+        check_few_rows(&tiles, &device, 0.7f);
+    }
+    db_pool_free(device.pool);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), 0);
+}
+END_TEST
+
 static void check_conv_halves(struct db_device *d, const int64_t *s,
                               const char *backend)
 {
@@ -1500,6 +1558,7 @@ int main(void)
     unit_add(suite, "merge_keeps_features", merge_keeps_features);
     unit_add(suite, "merge_refuses", merge_refuses);
     unit_add(suite, "bfloat16_weights_are_read", bfloat16_weights_are_read);
+    unit_add(suite, "few_rows_keep_their_bits", few_rows_keep_their_bits);
     unit_add(suite, "odd_status_is_a_defect", odd_status_is_a_defect);
     return unit_main(suite);
 }

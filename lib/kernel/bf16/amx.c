@@ -52,56 +52,70 @@ static void end(void)
             _tile_dpbf16ps(3, 5, 7);                                           \
     } while (0)
 
-#define LOAD_A(where)                                                          \
-    do {                                                                       \
-        _tile_loadd(4, pair->a[0] + (where), block->a_line);                   \
-        _tile_loadd(5, pair->a[1] + (where), block->a_line);                   \
-    } while (0)
-
-#define LOAD_B(where)                                                          \
-    do {                                                                       \
-        _tile_loadd(6, pair->b[0] + (where), block->b_line);                   \
-        if (!is_narrow)                                                        \
-            _tile_loadd(7, pair->b[1] + (where), block->b_line);               \
-    } while (0)
-
-/* What is known when the code is made: whether there is one strip of B, and the
- * parts. */
+/* What is known when the code is made: whether there is one strip of B, whether
+ * A is the right side, and the parts of the left and the right one. */
 struct kind {
-    bool is_narrow;
-    int parts, a_parts, b_parts;
+    bool is_narrow, is_turned;
+    int parts, left, right;
 };
 
-/* All products of parts whose numbers add up to less than PARTS. */
+/* Where both sides' tiles of a step are. */
+struct step {
+    int64_t a, b;
+};
+
+INLINE void load(const struct db_bf16_block *block,
+                 const struct db_bf16_pair *pair, const struct step at,
+                 bool is_a, int part, bool is_narrow)
+{
+    if (is_a) {
+        const int64_t where = at.a + part * block->a_apart;
+
+        _tile_loadd(4, pair->a[0] + where, block->a_line);
+        _tile_loadd(5, pair->a[1] + where, block->a_line);
+    } else {
+        const int64_t where = at.b + part * block->b_apart;
+
+        _tile_loadd(6, pair->b[0] + where, block->b_line);
+        if (!is_narrow)
+            _tile_loadd(7, pair->b[1] + where, block->b_line);
+    }
+}
+
+#define LEFT_TILES(part) load(block, pair, at, !kind.is_turned, part, is_narrow)
+#define RIGHT_TILES(part) load(block, pair, at, kind.is_turned, part, is_narrow)
+
+/* All products of parts whose numbers add up to less than PARTS, in the same
+ * order whichever side is A. */
 INLINE void one_step(const struct db_bf16_block *block,
-                     const struct db_bf16_pair *pair, int64_t a, int64_t b,
+                     const struct db_bf16_pair *pair, const struct step at,
                      const struct kind kind)
 {
     const bool is_narrow = kind.is_narrow;
 
-    LOAD_B(b);
-    if (kind.a_parts > 2) {
-        LOAD_A(a + 2 * block->a_apart);
+    RIGHT_TILES(0);
+    if (kind.left > 2) {
+        LEFT_TILES(2);
         MULTIPLY();
     }
-    if (kind.a_parts > 1) {
-        LOAD_A(a + block->a_apart);
+    if (kind.left > 1) {
+        LEFT_TILES(1);
         MULTIPLY();
     }
-    LOAD_A(a);
+    LEFT_TILES(0);
     MULTIPLY();
-    if (kind.b_parts > 1) {
-        LOAD_B(b + block->b_apart);
+    if (kind.right > 1) {
+        RIGHT_TILES(1);
         MULTIPLY();
     }
-    if (kind.parts > 2 && kind.a_parts > 1 && kind.b_parts > 1) {
-        LOAD_A(a + block->a_apart);
+    if (kind.parts > 2 && kind.left > 1 && kind.right > 1) {
+        LEFT_TILES(1);
         MULTIPLY();
     }
-    if (kind.b_parts > 2) {
-        LOAD_B(b + 2 * block->b_apart);
-        if (kind.a_parts > 1)
-            LOAD_A(a);
+    if (kind.right > 2) {
+        RIGHT_TILES(2);
+        if (kind.left > 1)
+            LEFT_TILES(0);
         MULTIPLY();
     }
 }
@@ -175,13 +189,13 @@ INLINE void along_k(const struct db_bf16_block *block,
 #pragma GCC unroll 8
         for (i = 0; i < TOGETHER; i++) {
             fetch(block, pair, share, a - block->a_at + i);
-            one_step(block, pair, a[i], b[i], kind);
+            one_step(block, pair, (struct step){a[i], b[i]}, kind);
         }
         _tile_stored(0, line, 0);
     }
     for (; a < end; a++, b++) {
         fetch(block, pair, share, a - block->a_at);
-        one_step(block, pair, *a, *b, kind);
+        one_step(block, pair, (struct step){*a, *b}, kind);
     }
 }
 
@@ -229,39 +243,51 @@ INLINE void all_pairs(const struct db_bf16_block *block,
 typedef void pairs_of_kind(const struct db_bf16_block *block,
                            const struct db_bf16_pair *pairs, int64_t count);
 
-#define KIND(name, parts, a_parts, b_parts)                                    \
+#define KIND(name, is_turned, parts, left, right)                              \
     static void name(const struct db_bf16_block *block,                        \
                      const struct db_bf16_pair *pairs, int64_t count)          \
     {                                                                          \
-        const struct kind kind = {false, parts, a_parts, b_parts};             \
+        const struct kind kind = {false, is_turned, parts, left, right};       \
                                                                                \
         all_pairs(block, pairs, count, kind);                                  \
     }                                                                          \
     static void narrow_##name(const struct db_bf16_block *block,               \
                               const struct db_bf16_pair *pairs, int64_t count) \
     {                                                                          \
-        const struct kind kind = {true, parts, a_parts, b_parts};              \
+        const struct kind kind = {true, is_turned, parts, left, right};        \
                                                                                \
         all_pairs(block, pairs, count, kind);                                  \
     }
-KIND(one, 1, 1, 1)
-KIND(two_of_a, 2, 2, 1)
-KIND(three_of_a, 3, 3, 1)
-KIND(two, 2, 2, 2)
-KIND(three, 3, 3, 3)
+KIND(one, false, 1, 1, 1)
+KIND(two_by_one, false, 2, 2, 1)
+KIND(three_by_one, false, 3, 3, 1)
+KIND(two, false, 2, 2, 2)
+KIND(three, false, 3, 3, 3)
+KIND(turned_two_by_one, true, 2, 2, 1)
+KIND(turned_three_by_one, true, 3, 3, 1)
+KIND(turned_two, true, 2, 2, 2)
+KIND(turned_three, true, 3, 3, 3)
 
 static void multiply(const struct db_bf16_block *block,
                      const struct db_bf16_pair *pairs, int64_t count)
 {
-    /* B has one part, or as many as A. */
-    static pairs_of_kind *const kinds[][2] = {{one, narrow_one},
-                                              {two_of_a, narrow_two_of_a},
-                                              {three_of_a, narrow_three_of_a},
-                                              {two, narrow_two},
-                                              {three, narrow_three}};
-    const int first = block->b_parts == 1 ? 0 : 2;
+    /* By the parts of the left side; the right one has one, or as many. */
+    static pairs_of_kind *const kinds[2][2][3][2] = {
+        {{{one, narrow_one},
+          {two_by_one, narrow_two_by_one},
+          {three_by_one, narrow_three_by_one}},
+         {{one, narrow_one}, {two, narrow_two}, {three, narrow_three}}},
+        {{{one, narrow_one},
+          {turned_two_by_one, narrow_turned_two_by_one},
+          {turned_three_by_one, narrow_turned_three_by_one}},
+         {{one, narrow_one},
+          {turned_two, narrow_turned_two},
+          {turned_three, narrow_turned_three}}}};
+    const int left = block->is_turned ? block->b_parts : block->a_parts;
+    const int right = block->is_turned ? block->a_parts : block->b_parts;
 
-    kinds[first + block->a_parts - 1][pairs->b[1] == NULL](block, pairs, count);
+    kinds[block->is_turned][right > 1][left - 1][pairs->b[1] == NULL](
+        block, pairs, count);
 }
 
 #include "kernel/bf16/amx_attention_int.h"

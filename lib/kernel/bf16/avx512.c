@@ -54,8 +54,10 @@ INLINE void multiply_rows(const struct db_bf16_block *block,
     __m512 sums[ROWS][2];
     const int parts =
         block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
+    const int left_parts = block->is_turned ? block->b_parts : block->a_parts;
+    const int right_parts = block->is_turned ? block->a_parts : block->b_parts;
     int64_t i;
-    int r, part, j;
+    int r, left, right;
 
 #pragma GCC unroll 8
     for (r = 0; r < ROWS; r++) {
@@ -73,12 +75,16 @@ INLINE void multiply_rows(const struct db_bf16_block *block,
         const uint8_t *b0 = pair->b[0] + block->b_at[i];
         const uint8_t *b1 = pair->b[is_narrow ? 0 : 1] + block->b_at[i];
 
-        for (j = 0; j < block->b_parts; j++)
-            for (part = block->a_parts; part-- > 0;)
-                if (part + j < parts)
-                    one_step(at + part * block->a_apart, block->a_line,
-                             b0 + j * block->b_apart, b1 + j * block->b_apart,
-                             block->b_line, sums);
+        for (right = 0; right < right_parts; right++)
+            for (left = left_parts; left-- > 0;) {
+                const int of_a = block->is_turned ? right : left;
+                const int of_b = block->is_turned ? left : right;
+
+                if (left + right < parts)
+                    one_step(at + of_a * block->a_apart, block->a_line,
+                             b0 + of_b * block->b_apart,
+                             b1 + of_b * block->b_apart, block->b_line, sums);
+            }
     }
 #pragma GCC unroll 8
     for (r = 0; r < ROWS; r++) {

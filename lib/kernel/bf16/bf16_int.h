@@ -71,7 +71,8 @@ struct db_bf16_block {
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    bool is_far;                  /* sums go to what the caches will not have */
+    bool is_far;    /* sums go to what the caches will not have */
+    bool is_turned; /* A is the right side, whose parts are last */
     struct db_bf16_wanted wanted; /* to be fetched meanwhile */
 };
 
@@ -225,7 +226,11 @@ struct db_bf16_raw {
 };
 
 /* The first number of a form. */
-enum db_bf16_form { DB_BF16_FORM_GEMM, DB_BF16_FORM_CONV2D };
+enum db_bf16_form {
+    DB_BF16_FORM_GEMM,
+    DB_BF16_FORM_GEMM_LEFT,
+    DB_BF16_FORM_CONV2D
+};
 
 /* An operand: packed where it is needed, or lying in tiles already. */
 struct db_bf16_operand {
@@ -259,6 +264,7 @@ struct db_bf16_product {
     const int64_t *column_of, *width_of;
     int64_t y_row;
     struct db_bf16_result result;
+    bool is_turned; /* rows are columns of y; M and N are of the product */
 };
 
 int db_bf16_multiply(const dreambooth_kernel_host *host,

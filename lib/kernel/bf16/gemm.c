@@ -9,6 +9,9 @@
 #define PAIRS 80
 #define TURN 90
 
+#define MOST_TURNED 128  /* rows */
+#define LONG_TURNED 2048 /* k from which it is worth it for one part */
+
 /* A matrix as gemm has it: strips are its columns, or its rows, and k is the
  * other direction. */
 struct matrix {
@@ -112,18 +115,37 @@ static dreambooth_form form_of(const dreambooth_gemm *g,
                               g->transpose_b, g->geglu != 0}};
 }
 
-static struct source source_of(const dreambooth_gemm *g, int64_t i, bool gates)
+/* Whether A and B change places: a weight of floats that runs along k needs no
+ * turning on the left, which is more than what few rows take there. No bit
+ * depends on it. */
+static bool is_turned(const dreambooth_gemm *g, int parts)
 {
-    return (struct source){
-        .a = {.from = from_of(g->a, g->a_bf16, i * g->a_step, g->lda),
-              .size = g->m,
-              .k = g->k,
-              .along_k = !g->transpose_a},
-        .b = {.from = from_of(g->b, g->b_bf16, i * g->b_step, g->ldb),
-              .size = g->n,
-              .k = g->k,
-              .along_k = g->transpose_b,
-              .half = gates ? g->n / 2 : 0}};
+    return g->b != NULL && g->transpose_b && !g->transpose_a && g->c != NULL &&
+           g->beta == 0.0f && g->m <= MOST_TURNED && g->n >= 2 * g->m &&
+           (parts > 1 || g->k >= LONG_TURNED);
+}
+
+static struct source source_of(const dreambooth_gemm *g, int64_t i, bool gates,
+                               bool turned)
+{
+    const struct matrix a = {
+        .from = from_of(g->a, g->a_bf16, i * g->a_step, g->lda),
+        .size = g->m,
+        .k = g->k,
+        .along_k = !g->transpose_a};
+    const struct matrix b = {
+        .from = from_of(g->b, g->b_bf16, i * g->b_step, g->ldb),
+        .size = g->n,
+        .k = g->k,
+        .along_k = g->transpose_b,
+        .half = gates ? g->n / 2 : 0};
+
+    return turned ? (struct source){b, a} : (struct source){a, b};
+}
+
+static int parts_of(const struct matrix *m, int parts)
+{
+    return m->from.bf16 != NULL ? 1 : parts;
 }
 
 static struct db_bf16_product product_of(const dreambooth_kernel_host *host,
@@ -133,20 +155,20 @@ static struct db_bf16_product product_of(const dreambooth_kernel_host *host,
 {
     return (struct db_bf16_product){
         .isa = isa,
-        .a = {.strips = db_blas_pieces(g->m, DB_BF16_SIDE),
-              .parts = g->a_bf16 != NULL ? 1 : parts,
+        .a = {.strips = db_blas_pieces(source->a.size, DB_BF16_SIDE),
+              .parts = parts_of(&source->a, parts),
               .pack = pack_a,
               .cost = source->a.along_k ? ROWS : PAIRS + TURN},
-        .b = {.strips = db_blas_pieces(g->n, DB_BF16_SIDE),
-              .parts = g->b_bf16 != NULL ? 1 : parts,
+        .b = {.strips = db_blas_pieces(source->b.size, DB_BF16_SIDE),
+              .parts = parts_of(&source->b, parts),
               .pack = pack_b,
               .cost = source->b.along_k ? ROWS + TURN : PAIRS,
               .raw = raw_of(&source->b),
               .form = form_of(g, isa, i, g->b_bf16 != NULL ? 1 : parts)},
         .source = source,
         .steps = db_blas_pieces(g->k, DB_BF16_STEP),
-        .m = g->m,
-        .n = g->n,
+        .m = source->a.size,
+        .n = source->b.size,
         .y_row = g->ldc,
         .result = {.y = g->c == NULL ? NULL : g->c + i * g->c_step,
                    .alpha = g->alpha,
@@ -161,9 +183,16 @@ static int multiply_one(const dreambooth_kernel_host *host,
                         const dreambooth_gemm *g, int64_t i,
                         const struct db_elementwise *gating)
 {
-    const struct source source = source_of(g, i, gating != NULL);
+    const bool turned = gating == NULL && is_turned(g, parts);
+    const struct source source = source_of(g, i, gating != NULL, turned);
     struct db_bf16_product p = product_of(host, isa, parts, g, i, &source);
 
+    p.is_turned = turned;
+    if (turned) {
+        p.a.form = p.b.form;
+        p.a.form.numbers[0] = DB_BF16_FORM_GEMM_LEFT;
+        p.b.form = (dreambooth_form){0};
+    }
     p.result.gating = gating;
     return db_bf16_multiply(host, &p);
 }
@@ -182,7 +211,7 @@ int db_bf16_gemms(const dreambooth_kernel_host *host,
         return DREAMBOOTH_ENOMEM;
     sources = (struct source *)(void *)(products + count);
     for (i = 0; i < count; i++) {
-        sources[i] = source_of(&gemms[i], 0, false);
+        sources[i] = source_of(&gemms[i], 0, false, false);
         products[i] = product_of(host, isa, parts, &gemms[i], 0, &sources[i]);
     }
     status = db_bf16_multiply_several(host, products, count);

@@ -66,6 +66,31 @@ INLINE void split_line(const float *x, int64_t k, int64_t ahead, uint8_t *to,
     }
 }
 
+#define VALUES_NEAR 64 /* the same within a line, of 16 at once */
+
+/* Whole tiles, one after the other. */
+INLINE void split_tiles(const float *x, int64_t row, int64_t steps, uint8_t *to,
+                        int64_t step, const int parts, int64_t apart)
+{
+    int64_t i;
+    int r, part;
+
+    for (i = 0; i < steps; i++, x += DB_BF16_STEP, to += step) {
+#pragma GCC unroll 16
+        for (r = 0; r < DB_BF16_SIDE; r++) {
+            const float *line = x + r * row, *next = line + VALUES_NEAR;
+            __m512 a = _mm512_loadu_ps(line), b = _mm512_loadu_ps(line + 16);
+
+            _mm_prefetch((const char *)next, _MM_HINT_T0);
+            _mm_prefetch((const char *)(next + 16), _MM_HINT_T0);
+#pragma GCC unroll 3
+            for (part = 0; part < parts; part++)
+                _mm512_storeu_si512(to + part * apart + r * DB_BF16_LINE,
+                                    part_of(&a, &b));
+        }
+    }
+}
+
 static void copy_line(const uint16_t *x, int64_t k, int64_t ahead, uint8_t *to,
                       int64_t step)
 {
@@ -77,12 +102,27 @@ static void copy_line(const uint16_t *x, int64_t k, int64_t ahead, uint8_t *to,
     }
 }
 
+static void rows_of_tiles(const struct db_bf16_from *from, int64_t steps,
+                          uint8_t *to, int64_t step, int parts, int64_t apart)
+{
+    if (parts == 1)
+        split_tiles(from->f32, from->row, steps, to, step, 1, apart);
+    else if (parts == 2)
+        split_tiles(from->f32, from->row, steps, to, step, 2, apart);
+    else
+        split_tiles(from->f32, from->row, steps, to, step, 3, apart);
+}
+
 static void rows(const struct db_bf16_from *from, int64_t count, int64_t k,
                  uint8_t *to, int64_t step, int parts, int64_t apart)
 {
     const int64_t lines = (VALUES_AHEAD + k - 1) / k;
     int64_t r;
 
+    if (count == DB_BF16_SIDE && k % DB_BF16_STEP == 0 && from->f32 != NULL) {
+        rows_of_tiles(from, k / DB_BF16_STEP, to, step, parts, apart);
+        return;
+    }
     for (r = 0; r < count; r++, to += DB_BF16_LINE) {
         const int64_t line = r * from->row;
         const int64_t ahead = r + lines < count ? lines * from->row : 0;

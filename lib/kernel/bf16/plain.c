@@ -129,18 +129,24 @@ static void multiply_strips(const struct db_bf16_block *block,
 {
     const int parts =
         block->a_parts > block->b_parts ? block->a_parts : block->b_parts;
+    const int left_parts = block->is_turned ? block->b_parts : block->a_parts;
+    const int right_parts = block->is_turned ? block->a_parts : block->b_parts;
     int64_t step;
-    int a, b;
+    int left, right;
 
     for (step = 0; step < block->steps; step++)
-        for (b = 0; b < block->b_parts; b++)
-            for (a = block->a_parts; a-- > 0;)
+        for (right = 0; right < right_parts; right++)
+            for (left = left_parts; left-- > 0;) {
+                const int a = block->is_turned ? right : left;
+                const int b = block->is_turned ? left : right;
+
                 if (a + b < parts)
                     multiply_tiles(
                         pair->a[i] + block->a_at[step] + a * block->a_apart,
                         block->a_line,
                         pair->b[j] + block->b_at[step] + b * block->b_apart,
                         block->b_line, c);
+            }
 }
 
 static void multiply_side(const struct db_bf16_block *block,

@@ -105,7 +105,8 @@ static void lay_strip(const struct db_bf16_work *work, const struct task *task,
     const int64_t here = db_blas_smaller(strip, task->strips - 1);
     const int64_t column = db_bf16_column_of(p, s->panel * 2);
     const struct place place = place_of(work, task, s, here);
-    const float *bias = p->result.bias == NULL ? NULL : p->result.bias + column;
+    const float *bias =
+        p->result.bias == NULL || p->is_turned ? NULL : p->result.bias + column;
     float *y = NULL;
 
     if (is_whole && strip == here && task->is_whole[strip])
@@ -127,7 +128,7 @@ static void take_strips(const struct db_bf16_work *work,
 {
     int64_t i;
 
-    for (i = 0; i < task->strips && db_bf16_is_plain(&work->p->result); i++)
+    for (i = 0; i < task->strips && db_bf16_is_plain(work->p); i++)
         if (!is_whole || !task->is_whole[i])
             db_bf16_take_strip(work->p, s, task->first + i,
                                task->c + i * DB_BF16_STRIP_SUMS);
@@ -174,10 +175,11 @@ static struct db_bf16_wanted wanted_by(const struct db_bf16_work *work,
 static void meet_panel(const struct db_bf16_work *work, const struct task *task,
                        int64_t panel, int64_t begun, int64_t steps)
 {
-    const bool is_whole = db_bf16_is_plain(&work->p->result) &&
+    const bool is_whole = db_bf16_is_plain(work->p) && !work->p->is_turned &&
                           db_bf16_is_whole_panel(work->p, panel);
     struct db_bf16_block block = {.a_parts = work->a.parts,
-                                  .b_parts = work->b.parts};
+                                  .b_parts = work->b.parts,
+                                  .is_turned = work->p->is_turned};
     const uint8_t *b[2] = {NULL, NULL};
     struct db_bf16_pair pairs[DB_BF16_MOST_STRIPS / 2];
     struct db_bf16_stretch s = {
@@ -380,7 +382,7 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     int status = DREAMBOOTH_OK;
 
     db_bf16_divide(&work, (int64_t)host->threads * LEAST_TASKS);
-    if (db_bf16_is_a_ahead(&work))
+    if (!lay_once(host, product, &work.a) && db_bf16_is_a_ahead(&work))
         status = lay_for_now(host, product, &work.a, &a);
     if (status == DREAMBOOTH_OK && !lay_once(host, product, &work.b) &&
         db_bf16_is_b_ahead(&work))

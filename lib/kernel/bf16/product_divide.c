@@ -88,7 +88,9 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
     const struct db_bf16_product *p = work->p;
 
     work->panels = db_blas_pieces(p->b.strips, 2);
-    if (p->a.lay != NULL) {
+    if (p->is_turned) {
+        work->block = 2;
+    } else if (p->a.lay != NULL) {
         work->block = p->a.unit * p->a.units;
     } else {
         work->blocks = p->a.pack != NULL
@@ -98,7 +100,7 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->block += work->block % 2;
     }
     work->blocks = db_blas_pieces(p->a.strips, work->block);
-    work->groups = p->a.lay != NULL
+    work->groups = p->a.lay != NULL || p->is_turned
                        ? 1
                        : db_blas_smaller(work->panels,
                                          db_blas_pieces(wanted, work->blocks));
@@ -113,11 +115,11 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
     int64_t parts, i;
 
     divide_tasks(work, wanted);
-    work->is_far = p->result.beta == 0.0f &&
+    work->is_far = p->result.beta == 0.0f && !p->is_turned &&
                    p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
     work->few = DB_BF16_PANEL_TILES / 2 / work->b.parts;
     work->part = p->part;
-    if (!db_bf16_is_plain(&p->result)) {
+    if (!db_bf16_is_plain(p) || p->is_turned) {
         work->part = p->steps;
     } else if (work->part == 0) {
         parts = db_blas_pieces(p->steps * work->block, fit);
@@ -140,5 +142,6 @@ bool db_bf16_is_a_ahead(const struct db_bf16_work *work)
 
 bool db_bf16_is_b_ahead(const struct db_bf16_work *work)
 {
-    return work->p->b.pack != NULL && work->blocks >= PACK_AHEAD;
+    return work->p->b.pack != NULL &&
+           (work->p->is_turned || work->blocks >= PACK_AHEAD);
 }

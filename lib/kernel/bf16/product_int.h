@@ -55,7 +55,7 @@ bool db_bf16_is_b_ahead(const struct db_bf16_work *work);
 
 /* Whether sums may lie in y itself between the parts of k. Other results have
  * one part, so that no bit depends on how k is cut. */
-bool db_bf16_is_plain(const struct db_bf16_result *result);
+bool db_bf16_is_plain(const struct db_bf16_product *p);
 /* Whether the rows of y that a strip makes lie one behind the other, and
  * whether the columns of a panel do. */
 bool db_bf16_is_whole_strip(const struct db_bf16_product *p, int64_t strip);

@@ -46,8 +46,10 @@ int64_t db_bf16_column_of(const struct db_bf16_product *p, int64_t strip)
     return p->column_of != NULL ? p->column_of[strip] : strip * DB_BF16_SIDE;
 }
 
-bool db_bf16_is_plain(const struct db_bf16_result *result)
+bool db_bf16_is_plain(const struct db_bf16_product *p)
 {
+    const struct db_bf16_result *result = &p->result;
+
     return result->alpha == 1.0f &&
            (result->beta == 0.0f ||
             (result->beta == 1.0f && result->bias == NULL)) &&
@@ -68,6 +70,23 @@ static int64_t width_of(const struct db_bf16_product *p, int64_t strip)
                : db_blas_smaller(DB_BF16_SIDE, p->n - strip * DB_BF16_SIDE);
 }
 
+/* The strip's rows are columns of y: sums begin with the bias, or zeros. */
+static void take_turned(const struct db_bf16_product *p, int64_t strip,
+                        float *c)
+{
+    int64_t i, j;
+
+    for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
+        const int64_t column = strip * DB_BF16_SIDE + i;
+        const float first = p->result.bias != NULL && column < p->m
+                                ? p->result.bias[column]
+                                : 0.0f;
+
+        for (j = 0; j < DB_BF16_PANEL; j++)
+            c[j] = first;
+    }
+}
+
 /* The rows of y that a strip makes, in C: only in part there. */
 void db_bf16_take_strip(const struct db_bf16_product *p,
                         const struct db_bf16_stretch *s, int64_t strip,
@@ -75,6 +94,10 @@ void db_bf16_take_strip(const struct db_bf16_product *p,
 {
     int64_t i, side;
 
+    if (p->is_turned) {
+        take_turned(p, strip, c);
+        return;
+    }
     memset(c, 0, DB_BF16_STRIP_SUMS * sizeof(*c));
     for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
         const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
@@ -114,6 +137,36 @@ static void put_gated(const struct db_bf16_product *p, int64_t panel,
     result->gating->geglu(&rows);
 }
 
+/* And they go there by way of a tile. */
+static void put_turned(const struct db_bf16_product *p,
+                       const struct db_bf16_stretch *s, int64_t strip,
+                       const float *c)
+{
+    const int64_t first = strip * DB_BF16_SIDE;
+    const int64_t count = db_blas_smaller(DB_BF16_SIDE, p->m - first);
+    _Alignas(DB_BF16_LINE) uint8_t tile[DB_BF16_TILE];
+    struct db_bf16_result here = {.alpha = 1.0f};
+    int64_t i, side;
+
+    if (!db_bf16_is_plain(p)) {
+        here = p->result;
+        here.bias = here.bias == NULL ? NULL : here.bias + first;
+    }
+    for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
+        const int64_t number = s->panel * 2 + side;
+
+        p->isa->turn((const uint8_t *)(c + side * DB_BF16_SIDE),
+                     DB_BF16_PANEL * sizeof(*c), tile);
+        for (i = 0; i < width_of(p, number); i++) {
+            here.y = p->result.y + (number * DB_BF16_SIDE + i) * p->y_row;
+            here.y += first;
+            p->isa->put(count,
+                        (const float *)(const void *)(tile + i * DB_BF16_LINE),
+                        &here);
+        }
+    }
+}
+
 /* And from there to y. */
 void db_bf16_put_strip(const struct db_bf16_product *p,
                        const struct db_bf16_stretch *s, int64_t strip,
@@ -126,6 +179,10 @@ void db_bf16_put_strip(const struct db_bf16_product *p,
         put_gated(p, s->panel, strip, c);
         return;
     }
+    if (p->is_turned) {
+        put_turned(p, s, strip, c);
+        return;
+    }
     for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
         const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
 
@@ -135,7 +192,7 @@ void db_bf16_put_strip(const struct db_bf16_product *p,
             struct db_bf16_result here = {
                 .y = result->y + row * p->y_row + column, .alpha = 1.0f};
 
-            if (!db_bf16_is_plain(result)) {
+            if (!db_bf16_is_plain(p)) {
                 here.alpha = result->alpha;
                 here.beta = result->beta;
                 here.bias = result->bias == NULL ? NULL : result->bias + column;
@@ -162,7 +219,7 @@ struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
     if (y == NULL && p->result.gating != NULL) {
         sums.from = bias;
         sums.from_row = 0;
-    } else if (y == NULL && !db_bf16_is_plain(&p->result)) {
+    } else if (y == NULL && !db_bf16_is_plain(p)) {
         sums.from = NULL;
     } else if (y != NULL && begins_with_y(p, s)) {
         sums.from = y;
