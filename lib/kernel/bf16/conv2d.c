@@ -19,7 +19,7 @@
 #define FEW_IMAGES 4
 #define LEAST_STRIPS 8
 #define BLOCK_PIXELS 1024
-#define BLOCK_BYTES (1 << 20) /* of an image, in the second-level cache */
+#define BLOCK_BYTES (1 << 20) /* of images, in the second-level cache */
 
 /* What a step of k is. */
 struct step {
@@ -67,7 +67,10 @@ static int64_t planes_at_once(const struct convolution *c)
     const int64_t rows = db_blas_smaller(
         p->rows, c->stride * db_blas_pieces(BLOCK_PIXELS, c->out_width) +
                      c->kernel_height);
-    const int64_t bytes = rows * p->columns * DB_BF16_LINE * p->parts;
+    const int64_t images = db_blas_smaller(
+        p->batch,
+        db_blas_larger(1, BLOCK_PIXELS / (c->out_height * c->out_width)));
+    const int64_t bytes = images * rows * p->columns * DB_BF16_LINE * p->parts;
     const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
     const int64_t most = db_blas_larger(BLOCK_BYTES / bytes, 1);
 
