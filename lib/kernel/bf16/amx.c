@@ -121,54 +121,47 @@ INLINE void one_step(const struct db_bf16_block *block,
 }
 
 #define BYTES(row) ((row) * (int64_t)sizeof(float))
-#define ROWS_FETCHED 3
 
-/* Rows of where sums will go, so that they are there by then. */
-INLINE void fetch_sums(const struct db_bf16_pair *pair, int64_t step)
-{
-    int64_t i;
-
-#pragma GCC unroll 3
-    for (i = step * ROWS_FETCHED; i < (step + 1) * ROWS_FETCHED; i++) {
-        const struct db_bf16_sums *sums = &pair->sums[i / DB_BF16_SIDE % 2];
-        const float *at = sums->to + i % DB_BF16_SIDE * sums->to_row;
-
-        __builtin_prefetch(at, 1, 3);
-        __builtin_prefetch(at + DB_BF16_SIDE, 1, 3);
-    }
-}
-
-/* A pair's share of the rows that are wanted. */
-struct share {
-    int64_t first, end;
+/* What a pair fetches at each of its steps. */
+struct fetching {
+    const float *far; /* rows of where its sums will go */
+    int64_t far_row, far_rows, far_left;
+    const int64_t *row_at; /* and its share of the rows that are wanted */
+    int64_t rows;
 };
 
-INLINE void fetch_wanted(const struct db_bf16_wanted *wanted,
-                         const struct share *share, int64_t step)
+/* The rows of a panel of y lie one behind the other where they are far. */
+INLINE void fetch_sums(struct fetching *f)
 {
-    const uint8_t *from;
     int64_t i;
 
-    if (step >= wanted->steps)
-        return;
-    from = wanted->at + wanted->step_at[step];
-    for (i = share->first; i < share->end; i++) {
-        const uint8_t *at = from + i % DB_BF16_SIDE * wanted->row +
-                            i / DB_BF16_SIDE * wanted->half;
-
-        _mm_prefetch((const char *)at, _MM_HINT_T1);
-        if (wanted->lines > 1)
-            _mm_prefetch((const char *)at + DB_BF16_LINE, _MM_HINT_T1);
+    for (i = 0; i < f->far_rows; i++, f->far_left--, f->far += f->far_row) {
+        __builtin_prefetch(f->far, 1, 3);
+        __builtin_prefetch(f->far + DB_BF16_SIDE, 1, 3);
     }
 }
 
-INLINE void fetch(const struct db_bf16_block *block,
-                  const struct db_bf16_pair *pair, const struct share *share,
+INLINE void fetch_wanted(const struct db_bf16_wanted *wanted,
+                         const struct fetching *f, int64_t step)
+{
+    const uint8_t *from = wanted->at + wanted->step_at[step];
+    int64_t i;
+
+    for (i = 0; i < f->rows; i++) {
+        _mm_prefetch((const char *)from + f->row_at[i], _MM_HINT_T1);
+        if (wanted->lines > 1)
+            _mm_prefetch((const char *)from + f->row_at[i] + DB_BF16_LINE,
+                         _MM_HINT_T1);
+    }
+}
+
+INLINE void fetch(const struct db_bf16_block *block, struct fetching *f,
                   int64_t step)
 {
-    if (block->is_far)
-        fetch_sums(pair, step);
-    fetch_wanted(&block->wanted, share, step);
+    if (f->far_left > 0)
+        fetch_sums(f);
+    if (step < block->wanted.steps)
+        fetch_wanted(&block->wanted, f, step);
 }
 
 #define TOGETHER 8 /* steps */
@@ -177,7 +170,7 @@ INLINE void fetch(const struct db_bf16_block *block,
  * than 130 of them was measured to wait for 250 ns, which is 40 products; one
  * that is stored between, wherever, keeps them from it. */
 INLINE void along_k(const struct db_bf16_block *block,
-                    const struct db_bf16_pair *pair, const struct share *share,
+                    const struct db_bf16_pair *pair, struct fetching *f,
                     const struct kind kind)
 {
     const int64_t *a = block->a_at, *b = block->b_at;
@@ -188,13 +181,13 @@ INLINE void along_k(const struct db_bf16_block *block,
     for (; end - a >= TOGETHER; a += TOGETHER, b += TOGETHER) {
 #pragma GCC unroll 8
         for (i = 0; i < TOGETHER; i++) {
-            fetch(block, pair, share, a - block->a_at + i);
+            fetch(block, f, a - block->a_at + i);
             one_step(block, pair, (struct step){a[i], b[i]}, kind);
         }
         _tile_stored(0, line, 0);
     }
     for (; a < end; a++, b++) {
-        fetch(block, pair, share, a - block->a_at);
+        fetch(block, f, a - block->a_at);
         one_step(block, pair, (struct step){*a, *b}, kind);
     }
 }
@@ -226,17 +219,26 @@ INLINE void all_pairs(const struct db_bf16_block *block,
                       const struct kind kind)
 {
     const int64_t rows = (DB_BF16_PANEL + count - 1) / count;
-    struct share share = {0, rows};
+    int64_t row_at[DB_BF16_PANEL], i;
+    struct fetching f;
 
-    for (; count > 0; count--, pair++) {
+    for (i = 0; i < DB_BF16_PANEL && block->wanted.steps > 0; i++)
+        row_at[i] = i % DB_BF16_SIDE * block->wanted.row +
+                    i / DB_BF16_SIDE * block->wanted.half;
+    for (i = 0; i < count; i++, pair++) {
+        const int64_t left = DB_BF16_PANEL - i * rows;
+
+        f.far = pair->sums[0].to;
+        f.far_left = block->is_far ? DB_BF16_PANEL : 0;
+        f.far_row = pair->sums[0].to_row;
+        f.far_rows = (DB_BF16_PANEL + block->steps - 1) / block->steps;
+        f.row_at = row_at + i * rows;
+        f.rows = left < rows ? left : rows;
         BEGIN_SUMS(0, 1, &pair->sums[0]);
         BEGIN_SUMS(2, 3, &pair->sums[1]);
-        along_k(block, pair, &share, kind);
+        along_k(block, pair, &f, kind);
         END_SUMS(0, 1, &pair->sums[0]);
         END_SUMS(2, 3, &pair->sums[1]);
-        share.first = share.end;
-        share.end =
-            share.end + rows < DB_BF16_PANEL ? share.end + rows : DB_BF16_PANEL;
     }
 }
 
