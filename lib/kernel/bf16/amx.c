@@ -295,7 +295,7 @@ static void multiply(const struct db_bf16_block *block,
 #include "kernel/bf16/amx_attention_int.h"
 
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end,   multiply,     rows,   pairs, turn,  put,
+    begin, end,   multiply,     rows,   pairs, turn,  put,  put_columns,
     terms, apart, raise_maxima, soften, meet,  weigh, scale};
 
 #ifdef __clang__

@@ -150,6 +150,11 @@ struct db_bf16_isa {
     void (*turn)(const uint8_t *lines, int64_t line, uint8_t *tile);
     void (*put)(int64_t count, const float *c,
                 const struct db_bf16_result *result);
+    /* COLUMNS <= 16 of 16 lines of c, C_ROW floats apart, become rows of y,
+     * Y_ROW apart, COUNT <= 16 values each. */
+    void (*put_columns)(int64_t columns, int64_t count, const float *c,
+                        int64_t c_row, const struct db_bf16_result *result,
+                        int64_t y_row);
     /* The parts WHICH[0..TERMS) of FACTOR x [count], one behind the other. */
     void (*terms)(const float *x, int64_t count, float factor, int parts,
                   const int *which, int terms, uint8_t *to);

@@ -214,17 +214,18 @@ static void pairs(const struct db_bf16_from *from, int64_t count, int64_t k,
 #define EVEN_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0x88)
 #define ODD_LANES(a, b) _mm512_shuffle_i32x4(a, b, 0xdd)
 
-static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
+/* 16 lines become 16 columns, in units of 4 bytes. */
+INLINE void turn_lines(__m512i x[16])
 {
-    __m512i x[16], y[16];
+    __m512i y[16];
     int i;
 
-    for (i = 0; i < 16; i++)
-        x[i] = _mm512_loadu_si512(lines + i * line);
+#pragma GCC unroll 8
     for (i = 0; i < 16; i += 2) {
         y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
         y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
     }
+#pragma GCC unroll 4
     for (i = 0; i < 16; i += 4) {
         x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
         x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
@@ -232,37 +233,76 @@ static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
         x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
     }
     /* Lane l of x[4 g + j] is now column 4 l + j of lines 4 g .. 4 g + 3. */
-    for (i = 0; i < 16; i += i % 8 == 3 ? 5 : 1) {
+#pragma GCC unroll 4
+    for (i = 0; i < 4; i++) {
         y[i] = EVEN_LANES(x[i], x[i + 4]);
         y[i + 4] = ODD_LANES(x[i], x[i + 4]);
+        y[i + 8] = EVEN_LANES(x[i + 8], x[i + 12]);
+        y[i + 12] = ODD_LANES(x[i + 8], x[i + 12]);
     }
+#pragma GCC unroll 8
     for (i = 0; i < 8; i++) {
-        _mm512_storeu_si512(tile + i * DB_BF16_LINE,
-                            EVEN_LANES(y[i], y[i + 8]));
-        _mm512_storeu_si512(tile + (i + 8) * DB_BF16_LINE,
-                            ODD_LANES(y[i], y[i + 8]));
+        x[i] = EVEN_LANES(y[i], y[i + 8]);
+        x[i + 8] = ODD_LANES(y[i], y[i + 8]);
     }
+}
+
+static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
+{
+    __m512i x[16];
+    int i;
+
+#pragma GCC unroll 16
+    for (i = 0; i < 16; i++)
+        x[i] = _mm512_loadu_si512(lines + i * line);
+    turn_lines(x);
+#pragma GCC unroll 16
+    for (i = 0; i < 16; i++)
+        _mm512_storeu_si512(tile + i * DB_BF16_LINE, x[i]);
+}
+
+/* alpha c + beta y + bias, of the values that are in SOME. */
+INLINE void put_values(__m512 c, float *y, const float *bias, __mmask16 some,
+                       const struct db_bf16_result *result)
+{
+    __m512 sum = _mm512_mul_ps(_mm512_set1_ps(result->alpha), c);
+
+    if (result->beta != 0.0f)
+        sum = _mm512_fmadd_ps(_mm512_set1_ps(result->beta),
+                              _mm512_maskz_loadu_ps(some, y), sum);
+    if (result->bias != NULL)
+        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(some, bias));
+    _mm512_mask_storeu_ps(y, some, sum);
 }
 
 static void put(int64_t count, const float *c,
                 const struct db_bf16_result *result)
 {
-    const __m512 alpha = _mm512_set1_ps(result->alpha);
-    const __m512 beta = _mm512_set1_ps(result->beta);
     int64_t i;
 
-    for (i = 0; i < count; i += 16) {
-        const __mmask16 some = first_of(count - i);
-        __m512 sum = _mm512_mul_ps(alpha, _mm512_loadu_ps(c + i));
+    for (i = 0; i < count; i += 16)
+        put_values(_mm512_loadu_ps(c + i), result->y + i,
+                   result->bias == NULL ? NULL : result->bias + i,
+                   first_of(count - i), result);
+}
 
-        if (result->beta != 0.0f)
-            sum = _mm512_fmadd_ps(
-                beta, _mm512_maskz_loadu_ps(some, result->y + i), sum);
-        if (result->bias != NULL)
-            sum = _mm512_add_ps(sum,
-                                _mm512_maskz_loadu_ps(some, result->bias + i));
-        _mm512_mask_storeu_ps(result->y + i, some, sum);
-    }
+static void put_columns(int64_t columns, int64_t count, const float *c,
+                        int64_t c_row, const struct db_bf16_result *result,
+                        int64_t y_row)
+{
+    const __mmask16 some = first_of(count);
+    __m512i x[16];
+    int i;
+
+#pragma GCC unroll 16
+    for (i = 0; i < 16; i++)
+        x[i] = _mm512_loadu_si512(c + i * c_row);
+    turn_lines(x);
+#pragma GCC unroll 16
+    for (i = 0; i < 16; i++)
+        if (i < columns)
+            put_values(_mm512_castsi512_ps(x[i]), result->y + i * y_row,
+                       result->bias, some, result);
 }
 
 #endif

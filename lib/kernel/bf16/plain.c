@@ -193,6 +193,21 @@ static void put(int64_t count, const float *c,
     }
 }
 
+static void put_columns(int64_t columns, int64_t count, const float *c,
+                        int64_t c_row, const struct db_bf16_result *result,
+                        int64_t y_row)
+{
+    struct db_bf16_result here = *result;
+    float line[DB_BF16_SIDE];
+    int64_t column, i;
+
+    for (column = 0; column < columns; column++, here.y += y_row) {
+        for (i = 0; i < count; i++)
+            line[i] = c[i * c_row + column];
+        put(count, line, &here);
+    }
+}
+
 static void terms(const float *x, int64_t count, float factor, int parts,
                   const int *which, int terms, uint8_t *to)
 {
@@ -307,5 +322,5 @@ static void scale(float factor, float *y)
 }
 
 const struct db_bf16_isa db_bf16_plain = {
-    nothing, nothing, multiply,     rows,   pairs, turn,  put,
+    nothing, nothing, multiply,     rows,   pairs, turn,  put,  put_columns,
     terms,   apart,   raise_maxima, soften, NULL,  weigh, scale};

@@ -137,16 +137,15 @@ static void put_gated(const struct db_bf16_product *p, int64_t panel,
     result->gating->geglu(&rows);
 }
 
-/* And they go there by way of a tile. */
+/* And they go there. */
 static void put_turned(const struct db_bf16_product *p,
                        const struct db_bf16_stretch *s, int64_t strip,
                        const float *c)
 {
     const int64_t first = strip * DB_BF16_SIDE;
     const int64_t count = db_blas_smaller(DB_BF16_SIDE, p->m - first);
-    _Alignas(DB_BF16_LINE) uint8_t tile[DB_BF16_TILE];
     struct db_bf16_result here = {.alpha = 1.0f};
-    int64_t i, side;
+    int64_t side;
 
     if (!db_bf16_is_plain(p)) {
         here = p->result;
@@ -155,15 +154,9 @@ static void put_turned(const struct db_bf16_product *p,
     for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
         const int64_t number = s->panel * 2 + side;
 
-        p->isa->turn((const uint8_t *)(c + side * DB_BF16_SIDE),
-                     DB_BF16_PANEL * sizeof(*c), tile);
-        for (i = 0; i < width_of(p, number); i++) {
-            here.y = p->result.y + (number * DB_BF16_SIDE + i) * p->y_row;
-            here.y += first;
-            p->isa->put(count,
-                        (const float *)(const void *)(tile + i * DB_BF16_LINE),
-                        &here);
-        }
+        here.y = p->result.y + number * DB_BF16_SIDE * p->y_row + first;
+        p->isa->put_columns(width_of(p, number), count, c + side * DB_BF16_SIDE,
+                            DB_BF16_PANEL, &here, p->y_row);
     }
 }
 
