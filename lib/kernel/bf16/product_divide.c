@@ -15,7 +15,7 @@
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
 #define READING 100    /* cycles for a part of a tile, from memory */
-#define LONG_STEPS 64
+#define LONG_STEPS 32
 #define NEAR_TILES 16384 /* of a B that larger caches hold */
 #define SUMMING 800      /* of a pair of strips, away and back */
 
@@ -65,12 +65,13 @@ static bool is_long(const struct db_bf16_product *p)
 static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
 {
     const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
-    const int64_t most = db_blas_larger(
-        least, db_blas_smaller(p->a.strips / LEAST_STRIPS, wanted));
+    const int64_t most = db_blas_larger(least, p->a.strips / LEAST_STRIPS);
     int64_t best = least, least_cost = INT64_MAX, i;
 
     if (!is_long(p))
-        return p->a.strips <= BLOCK_STRIPS ? 1 : most;
+        return p->a.strips <= BLOCK_STRIPS
+                   ? 1
+                   : db_blas_larger(least, db_blas_smaller(most, wanted));
     for (i = least; i <= most; i++) {
         const int64_t cost = cost_of(p, i, db_blas_pieces(wanted, i));
 
@@ -122,7 +123,11 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
     if (!db_bf16_is_plain(p) || p->is_turned) {
         work->part = p->steps;
     } else if (work->part == 0) {
-        parts = db_blas_pieces(p->steps * work->block, fit);
+        const int64_t tiles = p->steps * work->block;
+
+        parts = tiles * work->a.parts <= WHOLE_TILES
+                    ? 1
+                    : db_blas_pieces(tiles, fit);
         work->part = db_blas_pieces(p->steps, parts);
     }
     work->few = few_of(p->run == 0 ? work->part : p->run, work->few);
