@@ -9,6 +9,7 @@
 #define BLOCK_STRIPS 32 /* of A, and of one that lies in place */
 #define BLOCK_STRIPS_THERE DB_BF16_MOST_STRIPS
 #define LEAST_STRIPS 8
+#define TALL_STRIPS 4    /* the same, where B has few */
 #define BLOCK_TILES 640  /* KB of the second-level cache */
 #define WHOLE_TILES 1280 /* of an A that all tasks find there */
 #define FAR_VALUES ((int64_t)1 << 19)
@@ -18,6 +19,11 @@
 #define LONG_STEPS 32
 #define NEAR_TILES 16384 /* of a B that larger caches hold */
 #define SUMMING 800      /* of a pair of strips, away and back */
+
+static int64_t even(int64_t strips)
+{
+    return strips + strips % 2;
+}
 
 /* Steps at once: MOST or less, the whole of some runs or a part of one. */
 static int64_t few_of(int64_t run, int64_t most)
@@ -61,6 +67,33 @@ static bool is_long(const struct db_bf16_product *p)
            p->b.strips * p->steps * p->b.parts <= NEAR_TILES;
 }
 
+/* Strips of the busiest thread, when there are WANTED / 2 of them. */
+static int64_t load_of(const struct db_bf16_product *p, int64_t blocks,
+                       int64_t wanted)
+{
+    const int64_t block = even(db_blas_pieces(p->a.strips, blocks));
+    const int64_t tasks = db_blas_pieces(p->a.strips, block);
+
+    return db_blas_pieces(tasks, db_blas_larger(wanted / 2, 1)) * block;
+}
+
+/* Along a short k: rows are divided, as most of what else is done with them, so
+ * that a thread finds its own in its cache; unless they are few beside B's
+ * columns. */
+static int64_t short_blocks_of(const struct db_bf16_product *p, int64_t wanted)
+{
+    const bool is_tall = p->b.strips <= p->a.strips;
+    const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    const int64_t room = p->a.strips / (is_tall ? TALL_STRIPS : LEAST_STRIPS);
+    const int64_t most = db_blas_larger(least, db_blas_smaller(room, wanted));
+    const int64_t half =
+        db_blas_larger(least, db_blas_smaller(room, wanted / 2));
+
+    if (p->a.strips <= BLOCK_STRIPS && !is_tall)
+        return 1;
+    return load_of(p, half, wanted) < load_of(p, most, wanted) ? half : most;
+}
+
 /* The number of blocks of a packed A: with a long k, that which costs least. */
 static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
 {
@@ -69,9 +102,7 @@ static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
     int64_t best = least, least_cost = INT64_MAX, i;
 
     if (!is_long(p))
-        return p->a.strips <= BLOCK_STRIPS
-                   ? 1
-                   : db_blas_larger(least, db_blas_smaller(most, wanted));
+        return short_blocks_of(p, wanted);
     for (i = least; i <= most; i++) {
         const int64_t cost = cost_of(p, i, db_blas_pieces(wanted, i));
 
@@ -97,8 +128,7 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->blocks = p->a.pack != NULL
                            ? blocks_of(p, wanted)
                            : db_blas_pieces(p->a.strips, BLOCK_STRIPS_THERE);
-        work->block = db_blas_pieces(p->a.strips, work->blocks);
-        work->block += work->block % 2;
+        work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     }
     work->blocks = db_blas_pieces(p->a.strips, work->block);
     work->groups = p->a.lay != NULL || p->is_turned
