@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Several products at once, each of which one thread makes. */
+/* Several products at once, with as many parts in their operands, each of which
+ * one thread makes. */
 #include "kernel/bf16/product_int.h"
 
 static void multiply_one(void *argument, int64_t index, int worker)
@@ -17,7 +18,7 @@ int db_bf16_multiply_several(const dreambooth_kernel_host *host,
 {
     struct db_bf16_work *works =
         host->scratch_new(host, (size_t)count * sizeof(*works));
-    void *own;
+    struct db_bf16_work most = {.part = 0};
     int64_t i;
 
     if (works == NULL)
@@ -27,16 +28,21 @@ int db_bf16_multiply_several(const dreambooth_kernel_host *host,
             .p = &products[i], .a = products[i].a, .b = products[i].b};
         db_bf16_divide(&works[i], 1);
         db_bf16_measure_own(&works[i]);
+        most.own_size = db_blas_larger(most.own_size, works[i].own_size);
+        most.part = db_blas_larger(most.part, works[i].part);
     }
-    own = db_bf16_new_own(host, &works[0]);
-    for (i = 1; i < count; i++) {
-        works[i].own = works[0].own;
-        works[i].own_size = works[0].own_size;
-        works[i].a_at = works[0].a_at;
+    most.a = works[0].a;
+    if (db_bf16_new_own(host, &most) == NULL) {
+        host->scratch_free(host, works);
+        return DREAMBOOTH_ENOMEM;
     }
-    if (own != NULL)
-        host->parallel(host, count, multiply_one, works);
-    host->scratch_free(host, own);
+    for (i = 0; i < count; i++) {
+        works[i].own = most.own;
+        works[i].own_size = most.own_size;
+        works[i].a_at = most.a_at;
+    }
+    host->parallel(host, count, multiply_one, works);
+    host->scratch_free(host, most.own);
     host->scratch_free(host, works);
-    return own == NULL ? DREAMBOOTH_ENOMEM : DREAMBOOTH_OK;
+    return DREAMBOOTH_OK;
 }
