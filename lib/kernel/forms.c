@@ -79,15 +79,15 @@ static bool is_same(const dreambooth_form *a, const dreambooth_form *b)
 static struct db_form *find(const struct db_forms *forms,
                             const dreambooth_form *form)
 {
-    struct db_form *start = forms->found, *at = start;
+    struct db_form *at = forms->found;
 
-    if (start == NULL)
+    if (at == NULL)
         return NULL;
     do {
-        at = at->next != NULL ? at->next : forms->first;
         if (is_same(&at->form, form))
             return at;
-    } while (at != start);
+        at = at->next != NULL ? at->next : forms->first;
+    } while (at != forms->found);
     return NULL;
 }
 

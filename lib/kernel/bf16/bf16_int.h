@@ -231,11 +231,7 @@ struct db_bf16_raw {
 };
 
 /* The first number of a form. */
-enum db_bf16_form {
-    DB_BF16_FORM_GEMM,
-    DB_BF16_FORM_GEMM_LEFT,
-    DB_BF16_FORM_CONV2D
-};
+enum db_bf16_form { DB_BF16_FORM_GEMM, DB_BF16_FORM_CONV2D };
 
 /* An operand: packed where it is needed, or lying in tiles already. */
 struct db_bf16_operand {
@@ -271,6 +267,10 @@ struct db_bf16_product {
     struct db_bf16_result result;
     bool is_turned; /* rows are columns of y; M and N are of the product */
 };
+
+/* Whether B is kept from product to product; it then is there. */
+bool db_bf16_keeps_right(const dreambooth_kernel_host *host,
+                         const struct db_bf16_product *product);
 
 int db_bf16_multiply(const dreambooth_kernel_host *host,
                      const struct db_bf16_product *product);

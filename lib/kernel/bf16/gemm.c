@@ -116,8 +116,8 @@ static dreambooth_form form_of(const dreambooth_gemm *g,
 }
 
 /* Whether A and B change places: a weight of floats that runs along k needs no
- * turning on the left, which is more than what few rows take there. No bit
- * depends on it. */
+ * turning on the left, which is more than what few rows take there, unless it
+ * is kept. No bit depends on it. */
 static bool is_turned(const dreambooth_gemm *g, int parts)
 {
     return g->b != NULL && g->transpose_b && !g->transpose_a && g->c != NULL &&
@@ -183,17 +183,17 @@ static int multiply_one(const dreambooth_kernel_host *host,
                         const dreambooth_gemm *g, int64_t i,
                         const struct db_elementwise *gating)
 {
-    const bool turned = gating == NULL && is_turned(g, parts);
-    const struct source source = source_of(g, i, gating != NULL, turned);
+    struct source source = source_of(g, i, gating != NULL, false);
     struct db_bf16_product p = product_of(host, isa, parts, g, i, &source);
 
-    p.is_turned = turned;
-    if (turned) {
-        p.a.form = p.b.form;
-        p.a.form.numbers[0] = DB_BF16_FORM_GEMM_LEFT;
-        p.b.form = (dreambooth_form){0};
-    }
     p.result.gating = gating;
+    if (gating == NULL && is_turned(g, parts) &&
+        !db_bf16_keeps_right(host, &p)) {
+        source = source_of(g, i, false, true);
+        p = product_of(host, isa, parts, g, i, &source);
+        p.b.form.weight = NULL;
+        p.is_turned = true;
+    }
     return db_bf16_multiply(host, &p);
 }
 

@@ -321,6 +321,14 @@ static bool lay_once(const dreambooth_kernel_host *host,
     return memory != NULL;
 }
 
+bool db_bf16_keeps_right(const dreambooth_kernel_host *host,
+                         const struct db_bf16_product *product)
+{
+    struct db_bf16_operand b = product->b;
+
+    return lay_once(host, product, &b);
+}
+
 /* The same in *MEMORY, which is the caller's to free. */
 static int lay_for_now(const dreambooth_kernel_host *host,
                        const struct db_bf16_product *p,
@@ -378,14 +386,14 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
                      const struct db_bf16_product *product)
 {
     struct db_bf16_work work = {.p = product, .a = product->a, .b = product->b};
+    const bool is_kept = lay_once(host, product, &work.b);
     void *a = NULL, *b = NULL;
     int status = DREAMBOOTH_OK;
 
-    db_bf16_divide(&work, (int64_t)host->threads * LEAST_TASKS);
-    if (!lay_once(host, product, &work.a) && db_bf16_is_a_ahead(&work))
+    db_bf16_divide(&work, (int64_t)host->threads * (is_kept ? 1 : LEAST_TASKS));
+    if (db_bf16_is_a_ahead(&work))
         status = lay_for_now(host, product, &work.a, &a);
-    if (status == DREAMBOOTH_OK && !lay_once(host, product, &work.b) &&
-        db_bf16_is_b_ahead(&work))
+    if (status == DREAMBOOTH_OK && !is_kept && db_bf16_is_b_ahead(&work))
         status = lay_for_now(host, product, &work.b, &b);
     if (status == DREAMBOOTH_OK)
         status = run_tasks(host, &work);

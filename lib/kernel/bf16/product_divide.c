@@ -10,6 +10,7 @@
 #define BLOCK_STRIPS_THERE DB_BF16_MOST_STRIPS
 #define LEAST_STRIPS 8
 #define TALL_STRIPS 4    /* the same, where B has few */
+#define KEPT_STRIPS 4    /* of A a task, from which B is not divided */
 #define BLOCK_TILES 640  /* KB of the second-level cache */
 #define WHOLE_TILES 1280 /* of an A that all tasks find there */
 #define FAR_VALUES ((int64_t)1 << 19)
@@ -114,7 +115,15 @@ static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
     return best;
 }
 
-/* Strips of A a task, and groups of panels, so that there are WANTED tasks. */
+/* Whether B was to be packed, but lies in place since an earlier product. */
+static bool is_kept(const struct db_bf16_work *work)
+{
+    return work->b.pack == NULL && work->p->b.pack != NULL;
+}
+
+/* Strips of A a task, and groups of panels, so that there are WANTED tasks.
+ * Where B is kept, a task packs what it reads of A: what another core has
+ * packed would have to come from its cache, which takes longer. */
 static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
@@ -124,6 +133,11 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->block = 2;
     } else if (p->a.lay != NULL) {
         work->block = p->a.unit * p->a.units;
+    } else if (p->a.pack != NULL && is_kept(work)) {
+        work->blocks =
+            db_blas_larger(db_blas_pieces(p->a.strips, BLOCK_STRIPS),
+                           p->a.strips < KEPT_STRIPS * wanted ? 1 : wanted);
+        work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     } else {
         work->blocks = p->a.pack != NULL
                            ? blocks_of(p, wanted)
@@ -171,7 +185,7 @@ bool db_bf16_is_a_ahead(const struct db_bf16_work *work)
 {
     const struct db_bf16_product *p = work->p;
 
-    return p->a.pack != NULL && work->groups > 1 &&
+    return p->a.pack != NULL && work->groups > 1 && !is_kept(work) &&
            (fits(p) || (p->steps < LONG_STEPS && work->group < LEAST_GROUP));
 }
 
