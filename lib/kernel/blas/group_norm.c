@@ -30,6 +30,8 @@ struct norm_work {
     int64_t blocks;  /* of an image */
     double *partial; /* [batch, blocks, 2, channels] */
     float *factors;  /* [batch, FACTORS, channels] */
+    /* Where the first pass puts dy before the SiLU for the second, or NULL. */
+    float *within;
 };
 
 static int new_work(const dreambooth_kernel_host *host, struct norm_work *work,
@@ -39,6 +41,7 @@ static int new_work(const dreambooth_kernel_host *host, struct norm_work *work,
 
     work->a = a;
     work->row = db_elementwise_of(host);
+    work->within = NULL;
     work->block =
         db_blas_larger(LEAST_PIXELS, db_blas_pieces(a->pixels, MOST_BLOCKS));
     work->blocks = db_blas_pieces(a->pixels, work->block);
@@ -271,7 +274,8 @@ static void gradient_piece(void *argument, int64_t index, int worker)
     (void)worker;
     work->row->slopes(&row, a->x + piece.at, a->dy + piece.at, piece.rows,
                       a->channels, a->channels, piece.partial,
-                      piece.partial + a->channels);
+                      piece.partial + a->channels,
+                      work->within == NULL ? NULL : work->within + piece.at);
 }
 
 /* Adds an image's later blocks to its first; products become those with
@@ -342,12 +346,14 @@ static void backward_piece(void *argument, int64_t index, int worker)
     const struct norm_work *work = argument;
     const dreambooth_group_norm *a = work->a;
     const struct piece piece = piece_at(work, index);
-    const struct db_norm_row row = row_of(work, piece.image);
+    const float *dy = work->within == NULL ? a->dy : work->within;
+    struct db_norm_row row = row_of(work, piece.image);
     int64_t at = piece.at, r;
 
     (void)worker;
+    row.silu = row.silu && work->within == NULL;
     for (r = 0; r < piece.rows; r++, at += a->channels)
-        work->row->unnormalise(&row, a->x + at, a->dy + at, a->channels,
+        work->row->unnormalise(&row, a->x + at, dy + at, a->channels,
                                a->dx + at);
 }
 
@@ -390,10 +396,12 @@ int db_blas_group_norm_backward(const dreambooth_kernel_host *host,
 
     if (status != DREAMBOOTH_OK)
         return status;
-    if (is_by_image(host, a))
+    if (is_by_image(host, a)) {
+        work.within = a->silu != 0 ? a->dx : NULL; /* in the cache still */
         host->parallel(host, a->batch, unnormalise_image, &work);
-    else
+    } else {
         unnormalise_blocks(host, &work);
+    }
     add_parameters(&work);
     host->scratch_free(host, work.partial);
     return DREAMBOOTH_OK;

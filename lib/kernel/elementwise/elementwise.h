@@ -62,10 +62,11 @@ struct db_elementwise {
     void (*moments)(const float *x, int64_t rows, int64_t row, int64_t width,
                     double *sum, double *square);
     /* the sums of dy[r, c] and of dy[r, c] (x[r, c] - mean[c]), where dy is
-     * the gradient before the SiLU, if there is one */
+     * the gradient before the SiLU, if there is one; WITHIN, unless it is NULL,
+     * gets that, and may be dy */
     void (*slopes)(const struct db_norm_row *norm, const float *x,
                    const float *dy, int64_t rows, int64_t row, int64_t width,
-                   double *sum, double *product);
+                   double *sum, double *product, float *within);
     void (*normalise)(const struct db_norm_row *norm, const float *x,
                       int64_t width, float *y);
     void (*unnormalise)(const struct db_norm_row *norm, const float *x,

@@ -440,7 +440,7 @@ INLINE vector slope_within(const struct db_norm_row *norm, int64_t i,
 INLINE void slopes_tile(const int vectors, const struct db_norm_row *norm,
                         int64_t c, const float *x, const float *dy,
                         int64_t rows, int64_t row, int64_t count, double *sum,
-                        double *product)
+                        double *product, float *within)
 {
     struct sums sums[SLOPES_TILE] = {{{0}, {0}}};
     struct sums products[SLOPES_TILE] = {{{0}, {0}}};
@@ -458,6 +458,8 @@ INLINE void slopes_tile(const int vectors, const struct db_norm_row *norm,
 
             add_to(&sums[v], slope);
             add_to(&products[v], slope * apart);
+            if (within != NULL)
+                store(within + r * row + i, left, slope);
         }
     for (v = 0; v < vectors; v++) {
         store_sums(&sums[v], count - v * LANES, sum + c + v * LANES);
@@ -467,10 +469,10 @@ INLINE void slopes_tile(const int vectors, const struct db_norm_row *norm,
 
 static void slopes(const struct db_norm_row *norm, const float *x,
                    const float *dy, int64_t rows, int64_t row, int64_t width,
-                   double *sum, double *product)
+                   double *sum, double *product, float *within)
 {
 #define SLOPES_OF(vectors, c, count)                                           \
-    slopes_tile(vectors, norm, c, x, dy, rows, row, count, sum, product)
+    slopes_tile(vectors, norm, c, x, dy, rows, row, count, sum, product, within)
     IN_TILES(SLOPES_TILE, width, SLOPES_OF);
 }
 
