@@ -85,41 +85,6 @@ INLINE void load(const struct db_bf16_block *block,
 #define LEFT_TILES(part) load(block, pair, at, !kind.is_turned, part, is_narrow)
 #define RIGHT_TILES(part) load(block, pair, at, kind.is_turned, part, is_narrow)
 
-/* All products of parts whose numbers add up to less than PARTS, in the same
- * order whichever side is A. */
-INLINE void one_step(const struct db_bf16_block *block,
-                     const struct db_bf16_pair *pair, const struct step at,
-                     const struct kind kind)
-{
-    const bool is_narrow = kind.is_narrow;
-
-    RIGHT_TILES(0);
-    if (kind.left > 2) {
-        LEFT_TILES(2);
-        MULTIPLY();
-    }
-    if (kind.left > 1) {
-        LEFT_TILES(1);
-        MULTIPLY();
-    }
-    LEFT_TILES(0);
-    MULTIPLY();
-    if (kind.right > 1) {
-        RIGHT_TILES(1);
-        MULTIPLY();
-    }
-    if (kind.parts > 2 && kind.left > 1 && kind.right > 1) {
-        LEFT_TILES(1);
-        MULTIPLY();
-    }
-    if (kind.right > 2) {
-        RIGHT_TILES(2);
-        if (kind.left > 1)
-            LEFT_TILES(0);
-        MULTIPLY();
-    }
-}
-
 #define BYTES(row) ((row) * (int64_t)sizeof(float))
 
 /* What a pair fetches at each of its steps. */
@@ -128,7 +93,62 @@ struct fetching {
     int64_t far_row, far_rows, far_left;
     const int64_t *row_at; /* and its share of the rows that are wanted */
     int64_t rows;
+    const uint8_t *coming;                        /* and between its products */
+    int64_t coming_row, coming_back, coming_left; /* rows of this step */
 };
+
+INLINE void fetch_coming(struct fetching *f)
+{
+    _mm_prefetch((const char *)f->coming, _MM_HINT_T1);
+    _mm_prefetch((const char *)f->coming + DB_BF16_LINE, _MM_HINT_T1);
+    f->coming += f->coming_row;
+    if (--f->coming_left == 0) {
+        f->coming_left = DB_BF16_PANEL;
+        f->coming += f->coming_back;
+    }
+}
+
+#define MULTIPLY_AND_FETCH()                                                   \
+    do {                                                                       \
+        MULTIPLY();                                                            \
+        if (kind.is_turned)                                                    \
+            fetch_coming(f);                                                   \
+    } while (0)
+
+/* All products of parts whose numbers add up to less than PARTS, in the same
+ * order whichever side is A. */
+INLINE void one_step(const struct db_bf16_block *block,
+                     const struct db_bf16_pair *pair, const struct step at,
+                     struct fetching *f, const struct kind kind)
+{
+    const bool is_narrow = kind.is_narrow;
+
+    RIGHT_TILES(0);
+    if (kind.left > 2) {
+        LEFT_TILES(2);
+        MULTIPLY_AND_FETCH();
+    }
+    if (kind.left > 1) {
+        LEFT_TILES(1);
+        MULTIPLY_AND_FETCH();
+    }
+    LEFT_TILES(0);
+    MULTIPLY_AND_FETCH();
+    if (kind.right > 1) {
+        RIGHT_TILES(1);
+        MULTIPLY_AND_FETCH();
+    }
+    if (kind.parts > 2 && kind.left > 1 && kind.right > 1) {
+        LEFT_TILES(1);
+        MULTIPLY_AND_FETCH();
+    }
+    if (kind.right > 2) {
+        RIGHT_TILES(2);
+        if (kind.left > 1)
+            LEFT_TILES(0);
+        MULTIPLY_AND_FETCH();
+    }
+}
 
 /* The rows of a panel of y lie one behind the other where they are far. */
 INLINE void fetch_sums(struct fetching *f)
@@ -182,13 +202,13 @@ INLINE void along_k(const struct db_bf16_block *block,
 #pragma GCC unroll 8
         for (i = 0; i < TOGETHER; i++) {
             fetch(block, f, a - block->a_at + i);
-            one_step(block, pair, (struct step){a[i], b[i]}, kind);
+            one_step(block, pair, (struct step){a[i], b[i]}, f, kind);
         }
         _tile_stored(0, line, 0);
     }
     for (; a < end; a++, b++) {
         fetch(block, f, a - block->a_at);
-        one_step(block, pair, (struct step){*a, *b}, kind);
+        one_step(block, pair, (struct step){*a, *b}, f, kind);
     }
 }
 
@@ -214,6 +234,26 @@ INLINE void along_k(const struct db_bf16_block *block,
                          BYTES((sums)->to_row));                               \
     } while (0)
 
+/* Where nothing comes, what is there anyway is fetched. */
+INLINE void begin_coming(const struct db_bf16_block *block,
+                         const struct db_bf16_pair *pair, struct fetching *f)
+{
+    const struct db_bf16_coming *coming = &block->coming;
+    const int64_t row = coming->first % DB_BF16_PANEL;
+    const int64_t step = coming->first / DB_BF16_PANEL * 2 * DB_BF16_LINE;
+
+    f->coming = pair->a[0];
+    f->coming_row = 0;
+    f->coming_back = 0;
+    f->coming_left = DB_BF16_PANEL;
+    if (coming->at == NULL)
+        return;
+    f->coming = coming->at + row * coming->row + step;
+    f->coming_row = coming->row;
+    f->coming_back = 2 * DB_BF16_LINE - DB_BF16_PANEL * coming->row;
+    f->coming_left = DB_BF16_PANEL - row;
+}
+
 INLINE void all_pairs(const struct db_bf16_block *block,
                       const struct db_bf16_pair *pair, int64_t count,
                       const struct kind kind)
@@ -222,6 +262,7 @@ INLINE void all_pairs(const struct db_bf16_block *block,
     int64_t row_at[DB_BF16_PANEL], i;
     struct fetching f;
 
+    begin_coming(block, pair, &f);
     for (i = 0; i < DB_BF16_PANEL && block->wanted.steps > 0; i++)
         row_at[i] = i % DB_BF16_SIDE * block->wanted.row +
                     i / DB_BF16_SIDE * block->wanted.half;
@@ -265,6 +306,7 @@ KIND(two_by_one, false, 2, 2, 1)
 KIND(three_by_one, false, 3, 3, 1)
 KIND(two, false, 2, 2, 2)
 KIND(three, false, 3, 3, 3)
+KIND(turned_one, true, 1, 1, 1)
 KIND(turned_two_by_one, true, 2, 2, 1)
 KIND(turned_three_by_one, true, 3, 3, 1)
 KIND(turned_two, true, 2, 2, 2)
@@ -279,10 +321,10 @@ static void multiply(const struct db_bf16_block *block,
           {two_by_one, narrow_two_by_one},
           {three_by_one, narrow_three_by_one}},
          {{one, narrow_one}, {two, narrow_two}, {three, narrow_three}}},
-        {{{one, narrow_one},
+        {{{turned_one, narrow_turned_one},
           {turned_two_by_one, narrow_turned_two_by_one},
           {turned_three_by_one, narrow_turned_three_by_one}},
-         {{one, narrow_one},
+         {{turned_one, narrow_turned_one},
           {turned_two, narrow_turned_two},
           {turned_three, narrow_turned_three}}}};
     const int left = block->is_turned ? block->b_parts : block->a_parts;

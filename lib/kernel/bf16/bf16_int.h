@@ -58,6 +58,14 @@ struct db_bf16_wanted {
     int lines;
 };
 
+/* 32 rows of floats that are packed next: two lines of each, then the next two
+ * lines. A pair begins with number FIRST, and goes on with its products. */
+struct db_bf16_coming {
+    const uint8_t *at; /* NULL: nothing */
+    int64_t row;       /* bytes from row to row */
+    int64_t first;
+};
+
 /* Two strips of A times two of B. */
 struct db_bf16_pair {
     const uint8_t *a[2], *b[2]; /* b[1] may be NULL */
@@ -74,6 +82,7 @@ struct db_bf16_block {
     bool is_far;    /* sums go to what the caches will not have */
     bool is_turned; /* A is the right side, whose parts are last */
     struct db_bf16_wanted wanted; /* to be fetched meanwhile */
+    struct db_bf16_coming coming; /* the same where A is the right side */
 };
 
 /* How the result is put away: y = alpha c + beta y + bias. */

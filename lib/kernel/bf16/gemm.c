@@ -77,7 +77,7 @@ static void pack_b(const struct db_bf16_product *p, int64_t strip, int64_t step,
     pack(p->isa, &s->b, &p->b, s->b.along_k, strip, step, steps, to);
 }
 
-/* What is read of a right side. */
+/* What is read of a side. */
 static struct db_bf16_raw raw_of(const struct matrix *m)
 {
     const bool is_narrow = m->from.f32 == NULL;
@@ -158,7 +158,8 @@ static struct db_bf16_product product_of(const dreambooth_kernel_host *host,
         .a = {.strips = db_blas_pieces(source->a.size, DB_BF16_SIDE),
               .parts = parts_of(&source->a, parts),
               .pack = pack_a,
-              .cost = source->a.along_k ? ROWS : PAIRS + TURN},
+              .cost = source->a.along_k ? ROWS : PAIRS + TURN,
+              .raw = raw_of(&source->a)},
         .b = {.strips = db_blas_pieces(source->b.size, DB_BF16_SIDE),
               .parts = parts_of(&source->b, parts),
               .pack = pack_b,
