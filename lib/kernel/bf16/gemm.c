@@ -9,8 +9,11 @@
 #define PAIRS 80
 #define TURN 90
 
-#define MOST_TURNED 128  /* rows */
-#define LONG_TURNED 2048 /* k from which it is worth it for one part */
+#define MOST_TURNED 128 /* rows */
+/* For one part that is less: along a long k, or for a larger weight. */
+#define LONG_TURNED 2048
+#define MOST_TURNED_ROUGH 80
+#define LEAST_TURNED_ROUGH ((int64_t)1 << 18)
 
 /* A matrix as gemm has it: strips are its columns, or its rows, and k is the
  * other direction. */
@@ -122,7 +125,8 @@ static bool is_turned(const dreambooth_gemm *g, int parts)
 {
     return g->b != NULL && g->transpose_b && !g->transpose_a && g->c != NULL &&
            g->beta == 0.0f && g->m <= MOST_TURNED && g->n >= 2 * g->m &&
-           (parts > 1 || g->k >= LONG_TURNED);
+           (parts > 1 || g->k >= LONG_TURNED ||
+            (g->m <= MOST_TURNED_ROUGH && g->n * g->k >= LEAST_TURNED_ROUGH));
 }
 
 static struct source source_of(const dreambooth_gemm *g, int64_t i, bool gates,

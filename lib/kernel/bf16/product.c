@@ -145,51 +145,6 @@ static void put_strips(const struct db_bf16_work *work, const struct task *task,
                               task->c + i * DB_BF16_STRIP_SUMS);
 }
 
-/* What the task packs next. */
-static struct db_bf16_wanted wanted_by(const struct db_bf16_work *work,
-                                       const struct task *task,
-                                       const struct db_bf16_stretch *s,
-                                       int64_t steps)
-{
-    const struct db_bf16_raw *raw = &work->b.raw;
-    int64_t panel = s->panel, step = s->step + s->steps;
-
-    if (step == steps) {
-        panel++;
-        step = 0;
-    }
-    if (work->b.pack == NULL || raw->at == NULL || panel >= task->last)
-        return (struct db_bf16_wanted){.at = NULL};
-    step += s->begun;
-    return (struct db_bf16_wanted){
-        (const uint8_t *)raw->at + panel * raw->panel +
-            (raw->step_at == NULL ? step * raw->step : 0),
-        raw->step_at == NULL ? work->raw_at : raw->step_at + step,
-        db_blas_smaller(work->few, s->begun + steps - step),
-        raw->row,
-        raw->half,
-        raw->lines};
-}
-
-/* What the next task packs, if it is whole: a part of that, as much as comes
- * while these products are made. */
-static struct db_bf16_coming coming_of(const struct db_bf16_work *work,
-                                       const struct task *task,
-                                       const struct db_bf16_stretch *s)
-{
-    const struct db_bf16_raw *raw = &work->a.raw;
-    const int64_t next = (task->first + task->strips) * DB_BF16_SIDE;
-    const int64_t a = work->a.parts, b = work->b.parts;
-    const int64_t products = a == 1 || b == 1 ? a * b : a * (a + 1) / 2;
-
-    if (!work->p->is_turned || work->a.pack == NULL || raw->at == NULL ||
-        next + DB_BF16_PANEL > work->p->m)
-        return (struct db_bf16_coming){NULL, 0, 0};
-    return (struct db_bf16_coming){
-        (const uint8_t *)raw->at + next * raw->row, raw->row,
-        (s->panel * work->p->steps + s->begun + s->step) * products};
-}
-
 /* A panel meets all strips of the task, a few of a part's steps at a time. */
 static void meet_panel(const struct db_bf16_work *work, const struct task *task,
                        int64_t panel, int64_t begun, int64_t steps)
@@ -211,8 +166,8 @@ static void meet_panel(const struct db_bf16_work *work, const struct task *task,
         s.is_last = s.step + s.steps == steps;
         block.steps = s.steps;
         block.is_far = s.is_last && work->is_far;
-        block.wanted = wanted_by(work, task, &s, steps);
-        block.coming = coming_of(work, task, &s);
+        block.wanted = db_bf16_wanted_by(work, &s, steps, task->last);
+        block.coming = db_bf16_coming_by(work, &s, task->first + task->strips);
         lay_panel(work, task, &s, &block, b);
         for (i = 0; i < task->strips + task->strips % 2; i++) {
             lay_strip(work, task, &s, i, is_whole, &block, &pairs[i / 2]);

@@ -74,6 +74,16 @@ void db_bf16_put_strip(const struct db_bf16_product *p,
                        const struct db_bf16_stretch *s, int64_t strip,
                        const float *c);
 
+/* What the task packs next of B, of whose panels it has those before LAST; or
+ * what comes of A, where that is packed strip by strip: the two from STRIP on,
+ * if both are whole. */
+struct db_bf16_wanted db_bf16_wanted_by(const struct db_bf16_work *work,
+                                        const struct db_bf16_stretch *s,
+                                        int64_t steps, int64_t last);
+struct db_bf16_coming db_bf16_coming_by(const struct db_bf16_work *work,
+                                        const struct db_bf16_stretch *s,
+                                        int64_t strip);
+
 /* Between a few steps and the next, sums lie in C; before the first and behind
  * the last, in Y, unless that is NULL. BIAS may be. */
 struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
