@@ -14,6 +14,7 @@
 #ifndef DB_BASE_NOISE_H
 #define DB_BASE_NOISE_H
 
+#include "base/pool.h"
 #include "base/random.h"
 #include "base/torch_random.h"
 
@@ -39,6 +40,12 @@ void db_noise_init(struct db_noise *noise, enum db_noise_kind kind,
 void db_noise_normal(struct db_noise *noise, enum db_random_purpose purpose,
                      uint64_t step, uint32_t first_image, int64_t images,
                      int64_t size, float *out);
+
+/* The same by the threads of POOL, where images have streams of their own. */
+void db_noise_normal_by(struct db_pool *pool, struct db_noise *noise,
+                        enum db_random_purpose purpose, uint64_t step,
+                        uint32_t first_image, int64_t images, int64_t size,
+                        float *out);
 
 /* One integer in 0..limit-1 for each image. OUT [images]. */
 void db_noise_integers(struct db_noise *noise, enum db_random_purpose purpose,

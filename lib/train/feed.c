@@ -202,8 +202,8 @@ static int draw(struct db_feed *feed, enum db_random_purpose purpose,
 
     if (planes == NULL)
         return feed->env->error_status;
-    db_noise_normal(&feed->noise, purpose, (uint64_t)number, 0, size[0],
-                    count / size[0], planes);
+    db_noise_normal_by(feed->device->pool, &feed->noise, purpose,
+                       (uint64_t)number, 0, size[0], count / size[0], planes);
     db_nchw_to_nhwc(planes, size[0], size[3], size[1], size[2],
                     db_tensor_f32(out));
     db_free(feed->env, planes);
