@@ -334,11 +334,12 @@ static void multiply(const struct db_bf16_block *block,
         block, pairs, count);
 }
 
+#include "kernel/bf16/amx_attention_backward_int.h"
 #include "kernel/bf16/amx_attention_int.h"
 
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end,   multiply,     rows,   pairs, turn,  put,  put_columns,
-    terms, apart, raise_maxima, soften, meet,  weigh, scale};
+    begin, end,   multiply,     rows,   pairs, turn,  put,       put_columns,
+    terms, apart, raise_maxima, soften, meet,  weigh, meet_back, scale};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -4,88 +4,72 @@
  * keys by queries, so that softmax and its gradient come out as left sides:
  *     p = 2^(k q^T - lse)      ds = p (v dy^T - sum(dy y))
  *     dv += p dy               dk += ds q               dq^T += k^T ds
- * Blocks of keys keep their dk and dv while all queries pass by; dq gathers in
- * the head's own memory, block after block.
+ * 32 keys, a panel, meet a unit of 32 queries: what is between fits the
+ * first-level cache. Blocks of panels keep their dk and dv while all units pass
+ * by; dq gathers in the head's own memory, panel after panel.
  */
 #include <math.h>
 #include <string.h>
 
 #include "kernel/bf16/attention_int.h"
 
-#define KEYS 256   /* of a block */
-#define QUERIES 64 /* at a time */
+#define KEYS 512 /* of a block */
+/* Bytes of queries that all panels of a block meet one after the other: they
+ * stay in the second-level cache. */
+#define CHUNK (512 << 10)
 #define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
 #define KEY_PANELS (KEYS / DB_BF16_PANEL)
-#define QUERY_PANELS (QUERIES / DB_BF16_PANEL)
 
 struct work {
     struct db_bf16_heads heads;
-    int64_t queries, keys; /* whole panels */
+    int64_t queries, keys; /* by 32 */
+    int64_t terms, along;  /* bytes of 32 positions, with k along either side */
+    int64_t unit, panel;   /* bytes */
+    int64_t chunk;         /* units */
     uint8_t *own;
     int64_t own_size;
 };
 
-/* A worker's memory. */
+/* A worker's memory, as db_bf16_return has it. */
 struct task {
     const struct work *work;
     int64_t head;
-    uint8_t *q_terms, *dy_terms;       /* right sides of scores and dp */
-    uint8_t *q_sequence, *dy_sequence; /* right sides of dk and dv */
-    uint8_t *k_turned;                 /* left side of dq^T */
-    uint8_t *k_lines, *v_lines;        /* left sides of scores and dp */
-    uint8_t *p, *ds;                   /* [2][QUERIES / 32][parts] tiles */
-    uint8_t *ds_right;  /* [QUERIES / 16][KEYS / 32][parts] tiles */
-    float *lse, *sum;   /* of all queries */
-    float *dq;          /* [size panels][queries / 32][32, 32] */
-    float *dk, *dv;     /* [key panels][size panels][32, 32] */
-    float *scores, *dp; /* [query panels][32, 32] */
+    uint8_t *units;  /* of all queries */
+    uint8_t *panels; /* of a block of keys */
+    uint8_t *lines;  /* room for 32 positions */
+    uint8_t *weights;
+    float *lse, *sum; /* of all queries */
+    float *dq;        /* [units][size panels][32, 32] */
+    float *dk, *dv;   /* [key panels][size panels][32, 32] */
+    float *scores;
 };
-
-static int64_t tiles(const struct work *work)
-{
-    return work->heads.parts * DB_BF16_TILE;
-}
 
 /* Lays the parts of a worker's memory at BASE; their bytes. */
 static int64_t lay_memory(const struct work *work, uint8_t *base,
                           struct task *t)
 {
-    const struct db_bf16_heads *h = &work->heads;
-    const int64_t terms =
-        work->queries / DB_BF16_SIDE * h->score_steps * DB_BF16_TILE;
-    const int64_t strip = work->queries / DB_BF16_STEP * tiles(work);
-    const int64_t lines = KEYS * h->score_line;
-    const int64_t weights =
-        KEYS / DB_BF16_SIDE * (QUERIES / DB_BF16_STEP) * tiles(work);
-    const int64_t of_keys = KEY_PANELS * h->size_panels * BLOCK;
-    const int64_t scores = QUERY_PANELS * BLOCK;
+    const int64_t of_panel = work->heads.size_panels * BLOCK;
+    const int64_t panels = db_blas_smaller(work->keys, KEY_PANELS);
     const struct {
         uint8_t **at;
         int64_t bytes;
     } places[] = {
-        {&t->q_terms, terms},
-        {&t->dy_terms, terms},
-        {&t->q_sequence, h->size_strips * strip},
-        {&t->dy_sequence, h->size_strips * strip},
-        {&t->k_turned,
-         h->size_strips * (work->keys / DB_BF16_STEP) * tiles(work)},
-        {&t->k_lines, lines},
-        {&t->v_lines, lines},
-        {&t->p, weights / KEY_PANELS},
-        {&t->ds, weights / KEY_PANELS},
-        {&t->ds_right, weights},
+        {&t->weights,
+         DB_BF16_RETURNED * 3 * 2 * work->heads.parts * DB_BF16_TILE},
+        {&t->lines, work->terms},
+        {&t->panels, panels * work->panel},
+        {&t->units, work->queries * work->unit},
     };
     const struct {
         float **at;
         int64_t count;
     } floats[] = {
-        {&t->lse, work->queries},
-        {&t->sum, work->queries},
-        {&t->dq, h->size_panels * work->queries * DB_BF16_PANEL},
-        {&t->dk, of_keys},
-        {&t->dv, of_keys},
-        {&t->scores, scores},
-        {&t->dp, scores},
+        {&t->scores, DB_BF16_RETURNED * 2 * BLOCK},
+        {&t->dk, panels * of_panel},
+        {&t->dv, panels * of_panel},
+        {&t->dq, work->queries * of_panel},
+        {&t->lse, work->queries * DB_BF16_PANEL},
+        {&t->sum, work->queries * DB_BF16_PANEL},
     };
     int64_t used = 0;
     size_t i;
@@ -101,16 +85,16 @@ static int64_t lay_memory(const struct work *work, uint8_t *base,
     return used;
 }
 
-/* lse of base 2, and sum(dy y), of each query. A query that is not there has
- * lse infinite, so that its p is 0. */
-static void begin_queries(const struct task *t)
+/* lse of base 2, and sum(dy y), of a unit's queries. A query that is not there
+ * has lse infinite, so that its p is 0. */
+static void begin_queries(const struct task *t, int64_t unit)
 {
     const struct db_bf16_heads *h = &t->work->heads;
     const dreambooth_attention *a = h->a;
     const int64_t at = db_bf16_head_at(h, a->query_length, t->head);
     int64_t q, i;
 
-    for (q = 0; q < t->work->queries; q++) {
+    for (q = unit * DB_BF16_PANEL; q < (unit + 1) * DB_BF16_PANEL; q++) {
         const float *y = a->y + at + q * h->row;
         const float *dy = a->dy + at + q * h->row;
         double sum = 0.0;
@@ -127,166 +111,212 @@ static void begin_queries(const struct task *t)
     }
 }
 
-static void pack_head(const struct task *t)
+/* 32 queries' right sides of scores. */
+static void pack_terms(const struct task *t, const float *x, int64_t unit,
+                       uint8_t *to)
+{
+    const struct db_bf16_heads *h = &t->work->heads;
+    const int64_t strip = DB_BF16_SIDE * h->score_line;
+    int64_t at, i;
+
+    db_bf16_lay_terms(h, x, h->a->query_length, t->head, unit * DB_BF16_PANEL,
+                      DB_BF16_PANEL, 1.0f, false, t->lines);
+    for (at = 0; at < t->work->terms; at += strip)
+        for (i = 0; i < h->score_steps; i++, to += DB_BF16_TILE)
+            h->isa->turn(t->lines + at + i * DB_BF16_LINE, h->score_line, to);
+}
+
+static void pack_queries(const struct task *t)
+{
+    const struct work *work = t->work;
+    const dreambooth_attention *a = work->heads.a;
+    uint8_t *to = t->units;
+    int64_t i;
+
+    for (i = 0; i < work->queries; i++, to += work->unit) {
+        pack_terms(t, a->q, i, to);
+        pack_terms(t, a->dy, i, to + work->terms);
+        db_bf16_pack_along(&work->heads, a->q, a->query_length, t->head,
+                           i * DB_BF16_PANEL, to + 2 * work->terms);
+        db_bf16_pack_along(&work->heads, a->dy, a->query_length, t->head,
+                           i * DB_BF16_PANEL,
+                           to + 2 * work->terms + work->along);
+        begin_queries(t, i);
+    }
+}
+
+static void pack_panel(const struct task *t, int64_t panel, uint8_t *to)
 {
     const struct work *work = t->work;
     const struct db_bf16_heads *h = &work->heads;
     const dreambooth_attention *a = h->a;
-    const int64_t terms = h->score_steps * DB_BF16_TILE;
-    const int64_t strip = work->queries / DB_BF16_STEP * tiles(work);
-    const int64_t turned = work->keys / DB_BF16_STEP * tiles(work);
+    const int64_t first = panel * DB_BF16_PANEL;
+    uint8_t *turned = to + 2 * work->terms;
     int64_t i;
 
-    for (i = 0; i < work->queries / DB_BF16_SIDE; i++) {
-        db_bf16_pack_terms_strip(h, a->q, a->query_length, t->head, i,
-                                 t->q_terms + i * terms);
-        db_bf16_pack_terms_strip(h, a->dy, a->query_length, t->head, i,
-                                 t->dy_terms + i * terms);
-    }
-    for (i = 0; i < h->size_strips; i++) {
-        db_bf16_pack_sequence_strip(h, a->q, a->query_length, t->head, i,
-                                    t->q_sequence + i * strip);
-        db_bf16_pack_sequence_strip(h, a->dy, a->query_length, t->head, i,
-                                    t->dy_sequence + i * strip);
-        db_bf16_pack_sequence_strip(h, a->k, a->key_length, t->head, i,
-                                    t->k_turned + i * turned);
-    }
-    for (i = 0; i < h->size_strips * turned; i += DB_BF16_TILE)
-        h->isa->turn(t->k_turned + i, DB_BF16_LINE, t->k_turned + i);
+    db_bf16_lay_terms(h, a->k, a->key_length, t->head, first, DB_BF16_PANEL,
+                      (float)((double)a->scale * DB_BF16_LOG2_E), true, to);
+    db_bf16_lay_terms(h, a->v, a->key_length, t->head, first, DB_BF16_PANEL,
+                      1.0f, true, to + work->terms);
+    db_bf16_pack_along(h, a->k, a->key_length, t->head, first, turned);
+    for (i = 0; i < work->along; i += DB_BF16_TILE)
+        h->isa->turn(turned + i, DB_BF16_LINE, turned + i);
 }
 
-/* c [queries / 32][32 keys, 32] = lines of keys times terms of queries. */
-static void score(const struct task *t, const uint8_t *lines,
-                  const uint8_t *terms, int64_t key_panel, int64_t query,
-                  int64_t queries, float *c)
+/* c [32 keys, 32 queries] = lines of keys times terms of queries. */
+static void score(const struct db_bf16_heads *h, const uint8_t *lines,
+                  const uint8_t *terms, float *c)
 {
-    const struct db_bf16_heads *h = &t->work->heads;
-    const int64_t strip = h->score_steps * DB_BF16_TILE;
-    const uint8_t *left = lines + key_panel * DB_BF16_PANEL * h->score_line;
     const struct db_bf16_row row = {
         .steps = h->score_steps,
         .parts = 1,
-        .a = {left, left + DB_BF16_SIDE * h->score_line},
+        .a = {lines, lines + DB_BF16_SIDE * h->score_line},
         .is_lines = true,
-        .b = terms + query / DB_BF16_SIDE * strip,
-        .b_strip = strip,
-        .strips = queries / DB_BF16_SIDE,
+        .b = terms,
+        .b_strip = h->score_steps * DB_BF16_TILE,
+        .strips = 2,
         .c = c};
 
     db_bf16_multiply_row(h, &row);
 }
 
-/* With causal, keys behind a query do not count. */
-static void hide(const struct task *t, int64_t key, int64_t query,
+/* Keys that are not there, and with causal those behind a query, do not count.
+ */
+static void hide(const struct db_bf16_heads *h, int64_t panel, int64_t unit,
                  float *scores)
 {
-    int64_t k, q;
+    const dreambooth_attention *a = h->a;
+    const int64_t last = a->key_length - panel * DB_BF16_PANEL;
+    int64_t k, q, end;
 
-    if (!t->work->heads.a->causal || key + DB_BF16_PANEL <= query + 1)
-        return;
-    for (k = 0; k < DB_BF16_PANEL; k++)
-        for (q = 0; q < DB_BF16_PANEL; q++)
-            if (key + k > query + q)
-                scores[k * DB_BF16_PANEL + q] = -INFINITY;
+    for (k = 0; k < DB_BF16_PANEL; k++) {
+        end = a->causal ? (panel - unit) * DB_BF16_PANEL + k : 0;
+        if (k >= last)
+            end = DB_BF16_PANEL;
+        for (q = 0; q < db_blas_smaller(end, DB_BF16_PANEL); q++)
+            scores[k * DB_BF16_PANEL + q] = -INFINITY;
+    }
 }
 
-/* p and ds of 32 keys, PANEL of the block, and QUERIES queries from QUERY on.
- */
-static void weigh(const struct task *t, int64_t first_key, int64_t panel,
-                  int64_t query, int64_t queries)
+/* to [strips / 2][32, 32] += two strips of A times STRIPS of B, a step. */
+static void gather(const struct db_bf16_heads *h, const uint8_t *a0,
+                   const uint8_t *a1, const uint8_t *b, int64_t strips,
+                   float *to)
 {
-    const struct work *work = t->work;
-    const struct db_bf16_weighing w = {
-        .queries = queries,
-        .scores = t->scores,
-        .dp = t->dp,
-        .lse = t->lse + query,
-        .sum = t->sum + query,
-        .p = t->p,
-        .ds = t->ds,
-        .right = t->ds_right + panel * tiles(work),
-        .strip = KEYS / DB_BF16_STEP * tiles(work),
-        .parts = work->heads.parts};
-    int64_t q;
-
-    score(t, t->k_lines, t->q_terms, panel, query, queries, t->scores);
-    score(t, t->v_lines, t->dy_terms, panel, query, queries, t->dp);
-    for (q = 0; q < queries; q += DB_BF16_PANEL)
-        hide(t, first_key + panel * DB_BF16_PANEL, query + q,
-             t->scores + q * DB_BF16_PANEL);
-    work->heads.isa->weigh(&w);
-}
-
-/* to [size panels][32 keys, 32] += weights of a panel's keys times SEQUENCE. */
-static void gather_keys(const struct task *t, const uint8_t *weights,
-                        const uint8_t *sequence, int64_t panel, int64_t query,
-                        int64_t queries, float *to)
-{
-    const struct work *work = t->work;
-    const struct db_bf16_heads *h = &work->heads;
-    const int64_t strip = work->queries / DB_BF16_STEP * tiles(work);
-    const struct db_bf16_row row = {
-        .steps = queries / DB_BF16_STEP,
-        .parts = h->parts,
-        .a = {weights, weights + queries / DB_BF16_STEP * tiles(work)},
-        .b = sequence + query / DB_BF16_STEP * tiles(work),
-        .b_strip = strip,
-        .strips = h->size_strips,
-        .c = to + panel * h->size_panels * BLOCK,
-        .add = true};
+    const struct db_bf16_row row = {.steps = 1,
+                                    .parts = h->parts,
+                                    .a = {a0, a1},
+                                    .b = b,
+                                    .b_strip = h->parts * DB_BF16_TILE,
+                                    .strips = strips,
+                                    .c = to,
+                                    .add = true};
 
     db_bf16_multiply_row(h, &row);
 }
 
-static void gather_queries(const struct task *t, int64_t first_key,
-                           int64_t keys, int64_t query, int64_t queries)
+/* A panel meets a unit. */
+static void meet_unit(const struct task *t, const struct db_bf16_return *m,
+                      int64_t panel, int64_t unit)
 {
     const struct work *work = t->work;
     const struct db_bf16_heads *h = &work->heads;
-    const int64_t strip = KEYS / DB_BF16_STEP * tiles(work);
-    const int64_t turned = work->keys / DB_BF16_STEP * tiles(work);
-    struct db_bf16_row row = {.steps = keys / DB_BF16_STEP,
-                              .parts = h->parts,
-                              .b = t->ds_right,
-                              .b_strip = strip,
-                              .strips = queries / DB_BF16_SIDE,
-                              .add = true};
+    const int64_t tiles = h->parts * DB_BF16_TILE;
+    const uint8_t *q = m->units + 2 * work->terms, *dy = q + work->along;
+    const uint8_t *turned = m->panel + 2 * work->terms;
+    const struct db_bf16_weighing w = {.parts = h->parts,
+                                       .scores = m->scores,
+                                       .dp = m->scores + BLOCK,
+                                       .lse = m->lse,
+                                       .sum = m->sum,
+                                       .p = m->weights,
+                                       .ds = m->weights + 2 * tiles,
+                                       .right = m->weights + 4 * tiles};
     int64_t i;
 
-    for (i = 0; i < h->size_strips; i += 2) {
-        row.a[0] =
-            t->k_turned + i * turned + first_key / DB_BF16_STEP * tiles(work);
-        row.a[1] = i + 1 < h->size_strips ? row.a[0] + turned : row.a[0];
-        row.c = t->dq + (i / 2 * (work->queries / DB_BF16_PANEL) +
-                         query / DB_BF16_PANEL) *
-                            BLOCK;
-        db_bf16_multiply_row(h, &row);
+    score(h, m->panel, m->units, m->scores);
+    score(h, m->panel + work->terms, m->units + work->terms, m->scores + BLOCK);
+    hide(h, panel, unit, m->scores);
+    h->isa->weigh(&w);
+    gather(h, w.p, w.p + tiles, dy, h->size_strips, m->dv);
+    gather(h, w.ds, w.ds + tiles, q, h->size_strips, m->dk);
+    for (i = 0; i < h->size_strips; i += 2)
+        gather(h, turned + i * tiles,
+               turned + (i + 1 < h->size_strips ? i + 1 : i) * tiles, w.right,
+               2, m->dq + i / 2 * BLOCK);
+}
+
+/* Units of queries from FIRST to END meet a panel of the block. */
+static void meet(const struct task *t, int64_t panel, int64_t first,
+                 int64_t end)
+{
+    const struct work *work = t->work;
+    const struct db_bf16_heads *h = &work->heads;
+    const int64_t of_panel = h->size_panels * BLOCK;
+    const int64_t place = panel % KEY_PANELS;
+    struct db_bf16_return m = {.parts = h->parts,
+                               .steps = h->score_steps,
+                               .strips = h->size_strips,
+                               .panel = t->panels + place * work->panel,
+                               .unit_size = work->unit,
+                               .dk = t->dk + place * of_panel,
+                               .dv = t->dv + place * of_panel,
+                               .scores = t->scores,
+                               .weights = t->weights};
+    const bool is_whole =
+        !h->a->causal && (panel + 1) * DB_BF16_PANEL <= h->a->key_length;
+
+    if (h->a->causal)
+        first = db_blas_larger(first, panel);
+    while (first < end) {
+        m.units = t->units + first * work->unit;
+        m.lse = t->lse + first * DB_BF16_PANEL;
+        m.sum = t->sum + first * DB_BF16_PANEL;
+        m.dq = t->dq + first * of_panel;
+        m.count = end - first;
+        if (is_whole && h->isa->meet_back != NULL) {
+            h->isa->meet_back(&m);
+            return;
+        }
+        meet_unit(t, &m, panel, first++);
     }
 }
 
-/* Rows of a key block's sums go to dk or dv. */
+/* Rows of a panel's sums go to dk or dv. */
 static void put_keys(const struct task *t, const float *from, float alpha,
-                     int64_t first_key, float *to)
+                     int64_t panel, float *to)
 {
     const struct db_bf16_heads *h = &t->work->heads;
     const dreambooth_attention *a = h->a;
-    const int64_t count = db_blas_smaller(KEYS, a->key_length - first_key);
+    const int64_t first = panel * DB_BF16_PANEL;
+    const int64_t count = db_blas_smaller(DB_BF16_PANEL, a->key_length - first);
     float *row =
-        to + db_bf16_head_at(h, a->key_length, t->head) + first_key * h->row;
+        to + db_bf16_head_at(h, a->key_length, t->head) + first * h->row;
     int64_t k, i;
 
     for (k = 0; k < count; k++, row += h->row)
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
             const struct db_bf16_result result = {.y = row + i, .alpha = alpha};
 
-            h->isa->put(
-                db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
-                from +
-                    (k / DB_BF16_PANEL * h->size_panels + i / DB_BF16_PANEL) *
-                        BLOCK +
-                    k % DB_BF16_PANEL * DB_BF16_PANEL,
-                &result);
+            h->isa->put(db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
+                        from + (i + k) * DB_BF16_PANEL, &result);
         }
+}
+
+/* 16 queries of 16 values of dq^T. */
+static void put_values(const struct db_bf16_heads *h, const float *from,
+                       int64_t queries, int64_t values, float *row)
+{
+    float turned[DB_BF16_SIDE * DB_BF16_SIDE];
+    int64_t q;
+
+    h->isa->turn((const uint8_t *)from, DB_BF16_PANEL * (int64_t)sizeof(*from),
+                 (uint8_t *)turned);
+    for (q = 0; q < queries; q++, row += h->row) {
+        const struct db_bf16_result result = {.y = row, .alpha = h->a->scale};
+
+        h->isa->put(values, turned + q * DB_BF16_SIDE, &result);
+    }
 }
 
 static void put_queries(const struct task *t)
@@ -296,61 +326,60 @@ static void put_queries(const struct task *t)
     float *row = a->dq + db_bf16_head_at(h, a->query_length, t->head);
     int64_t q, i;
 
-    for (q = 0; q < a->query_length; q++, row += h->row)
-        for (i = 0; i < a->head_size; i++)
-            row[i] =
-                a->scale *
-                t->dq[(i / DB_BF16_PANEL * (t->work->queries / DB_BF16_PANEL) +
-                       q / DB_BF16_PANEL) *
-                          BLOCK +
-                      i % DB_BF16_PANEL * DB_BF16_PANEL + q % DB_BF16_PANEL];
+    for (q = 0; q < a->query_length; q += DB_BF16_SIDE)
+        for (i = 0; i < a->head_size; i += DB_BF16_SIDE)
+            put_values(
+                h,
+                t->dq +
+                    (q / DB_BF16_PANEL * h->size_panels * DB_BF16_PANEL + i) *
+                        DB_BF16_PANEL +
+                    q % DB_BF16_PANEL,
+                db_blas_smaller(DB_BF16_SIDE, a->query_length - q),
+                db_blas_smaller(DB_BF16_SIDE, a->head_size - i),
+                row + q * h->row + i);
 }
 
-static void meet_queries(const struct task *t, int64_t first_key, int64_t keys,
-                         int64_t query)
+static void clear(float *sums, int64_t count)
 {
-    const int64_t queries = db_blas_smaller(QUERIES, t->work->queries - query);
-    int64_t panel;
+    memset(sums, 0, (size_t)count * sizeof(*sums));
+}
 
-    for (panel = 0; panel < keys / DB_BF16_PANEL; panel++) {
-        weigh(t, first_key, panel, query, queries);
-        gather_keys(t, t->p, t->dy_sequence, panel, query, queries, t->dv);
-        gather_keys(t, t->ds, t->q_sequence, panel, query, queries, t->dk);
+/* Panels from FIRST to END, a block. */
+static void meet_all_queries(const struct task *t, int64_t first, int64_t end)
+{
+    const struct work *work = t->work;
+    const dreambooth_attention *a = work->heads.a;
+    const int64_t of_panel = work->heads.size_panels * BLOCK;
+    int64_t unit, i;
+
+    clear(t->dk, (end - first) * of_panel);
+    clear(t->dv, (end - first) * of_panel);
+    for (i = first; i < end; i++)
+        pack_panel(t, i, t->panels + (i - first) * work->panel);
+    for (unit = 0; unit < work->queries; unit += work->chunk)
+        for (i = first; i < end; i++)
+            meet(t, i, unit,
+                 db_blas_smaller(unit + work->chunk, work->queries));
+    for (i = first; i < end; i++) {
+        put_keys(t, t->dk + (i - first) * of_panel, a->scale, i, a->dk);
+        put_keys(t, t->dv + (i - first) * of_panel, 1.0f, i, a->dv);
     }
-    gather_queries(t, first_key, keys, query, queries);
 }
 
 static void attend(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
     const struct db_bf16_heads *h = &work->heads;
-    const dreambooth_attention *a = h->a;
-    const int64_t of_keys = KEY_PANELS * h->size_panels * BLOCK;
     struct task t = {.work = work, .head = index};
-    int64_t key, query, keys;
+    int64_t panel;
 
     lay_memory(work, work->own + worker * work->own_size, &t);
     h->isa->begin();
-    pack_head(&t);
-    begin_queries(&t);
-    memset(t.dq, 0,
-           (size_t)(h->size_panels * work->queries * DB_BF16_PANEL) *
-               sizeof(float));
-    for (key = 0; key < work->keys; key += KEYS) {
-        keys = db_blas_smaller(KEYS, work->keys - key);
-        memset(t.dk, 0, (size_t)of_keys * sizeof(float));
-        memset(t.dv, 0, (size_t)of_keys * sizeof(float));
-        db_bf16_lay_terms(h, a->k, a->key_length, t.head, key, keys,
-                          (float)((double)a->scale * DB_BF16_LOG2_E), true,
-                          t.k_lines);
-        db_bf16_lay_terms(h, a->v, a->key_length, t.head, key, keys, 1.0f, true,
-                          t.v_lines);
-        for (query = a->causal ? key / QUERIES * QUERIES : 0;
-             query < work->queries; query += QUERIES)
-            meet_queries(&t, key, keys, query);
-        put_keys(&t, t.dk, a->scale, key, a->dk);
-        put_keys(&t, t.dv, 1.0f, key, a->dv);
-    }
+    pack_queries(&t);
+    clear(t.dq, work->queries * h->size_panels * BLOCK);
+    for (panel = 0; panel < work->keys; panel += KEY_PANELS)
+        meet_all_queries(&t, panel,
+                         db_blas_smaller(panel + KEY_PANELS, work->keys));
     put_queries(&t);
     h->isa->end();
 }
@@ -363,8 +392,13 @@ int db_bf16_attention_backward(const dreambooth_kernel_host *host,
     struct task unused;
 
     db_bf16_heads_init(&work.heads, isa, parts, a);
-    work.queries = db_bf16_whole_panels(a->query_length);
-    work.keys = db_bf16_whole_panels(a->key_length);
+    work.queries = db_blas_pieces(a->query_length, DB_BF16_PANEL);
+    work.keys = db_blas_pieces(a->key_length, DB_BF16_PANEL);
+    work.terms = DB_BF16_PANEL * work.heads.score_line;
+    work.along = work.heads.size_strips * parts * DB_BF16_TILE;
+    work.unit = 2 * (work.terms + work.along);
+    work.panel = 2 * work.terms + work.along;
+    work.chunk = db_blas_pieces(CHUNK, work.unit);
     work.own_size = lay_memory(&work, NULL, &unused);
     work.own = host->scratch_new(host, (size_t)(host->threads * work.own_size));
     if (work.own == NULL)

@@ -62,15 +62,16 @@ void db_bf16_multiply_row(const struct db_bf16_heads *heads,
 
 int64_t db_bf16_whole_panels(int64_t length); /* up to a multiple of 32 */
 
-/* A strip of x [batch, length, heads, size] for one head, as a right side: of
- * scores, 16 positions with k along the terms; or with k along the positions,
- * I and I + 16 in pairs, 16 of a head's values. */
+/* A strip of x [batch, length, heads, size] for one head, as a right side of
+ * scores: 16 positions with k along the terms. */
 void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
                               int64_t length, int64_t head, int64_t strip,
                               uint8_t *to);
-void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
-                                 const float *x, int64_t length, int64_t head,
-                                 int64_t strip, uint8_t *to);
+/* 32 positions from FIRST on with k along them, I and I + 16 in pairs:
+ * [size strips][parts] tiles. */
+void db_bf16_pack_along(const struct db_bf16_heads *heads, const float *x,
+                        int64_t length, int64_t head, int64_t first,
+                        uint8_t *to);
 
 int db_bf16_pack_units(const dreambooth_kernel_host *host,
                        const struct db_bf16_heads *heads,

@@ -127,17 +127,36 @@ struct db_bf16_meeting {
     uint8_t *p;    /* and here [2 strips][units][parts] tiles */
 };
 
-/* Softmax backward for 32 keys and QUERIES, a multiple of 32: p = 2^(scores -
- * lse), ds = p (dp - sum). */
+/* Softmax backward for 32 keys and 32 queries: p = 2^(scores - lse), ds = p (dp
+ * - sum). */
 struct db_bf16_weighing {
-    int64_t queries;
-    const float *scores;    /* [queries / 32][32 keys, 32 queries], of base 2 */
-    const float *dp;        /* the same */
-    const float *lse, *sum; /* [queries], lse of base 2 */
-    uint8_t *p, *ds;        /* [2 strips][queries / 32][parts] tiles of A */
-    uint8_t *right;         /* ds as B: [queries / 16][parts] tiles */
-    int64_t strip;          /* bytes from strip to strip there */
     int parts;
+    const float *scores;    /* [32 keys, 32 queries], of base 2 */
+    const float *dp;        /* the same */
+    const float *lse, *sum; /* [32], lse of base 2 */
+    uint8_t *p, *ds;        /* [2 strips][parts] tiles of A */
+    uint8_t *right;         /* ds as B, the same */
+};
+
+#define DB_BF16_RETURNED 4 /* units that are weighed together */
+
+/*
+ * The way back: 32 keys, a panel, meet units of 32 queries, none of which is
+ * hidden: dv += p dy, dk += ds q, dq^T += k^T ds. A panel is lines of k and of
+ * v, 32 of STEPS times 64 bytes each, and tiles of k^T, [strips][parts]. A unit
+ * is tiles of q and of dy, [2 strips][steps] each, and of both with values
+ * along the queries in pairs of I and I + 16, [strips][parts] each.
+ */
+struct db_bf16_return {
+    int parts;
+    int64_t steps, strips;
+    const uint8_t *panel, *units;
+    int64_t count, unit_size;
+    const float *lse, *sum; /* [count][32], lse of base 2 */
+    float *dk, *dv;         /* [strips / 2][32 keys, 32] */
+    float *dq;              /* [count][strips / 2][32, 32 queries] */
+    float *scores;          /* room: [RETURNED][2][32, 32] */
+    uint8_t *weights;       /* and here [RETURNED][3][2 strips][parts] tiles */
 };
 
 struct db_bf16_isa {
@@ -179,6 +198,8 @@ struct db_bf16_isa {
     /* NULL where it is no faster than its steps. */
     void (*meet)(const struct db_bf16_meeting *m);
     void (*weigh)(const struct db_bf16_weighing *w);
+    /* NULL as meet. */
+    void (*meet_back)(const struct db_bf16_return *m);
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
 };

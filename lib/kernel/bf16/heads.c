@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define MOST_TERMS 6
+#define ROWS_AHEAD 16 /* of what is laid out */
+#define FLOATS_OF_LINE 16
 
 /* The parts of both sides in each term, the smallest products first. */
 static const struct {
@@ -59,6 +61,15 @@ int64_t db_bf16_head_at(const struct db_bf16_heads *heads, int64_t length,
            head % heads->a->heads * heads->a->head_size;
 }
 
+/* Other heads lie between positions of one: their distance is not foreseen. */
+static void fetch(const float *x, int64_t count)
+{
+    int64_t i;
+
+    for (i = 0; i < count; i += FLOATS_OF_LINE)
+        __builtin_prefetch(x + i);
+}
+
 void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
                        int64_t length, int64_t head, int64_t first,
                        int64_t count, float factor, bool is_left, uint8_t *to)
@@ -75,6 +86,7 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
                            : terms_of[heads->parts - 1][i].right;
     x += db_bf16_head_at(heads, length, head) + first * heads->row;
     for (r = 0; r < there; r++) {
+        fetch(x + (r + ROWS_AHEAD) * heads->row, size);
         heads->isa->terms(x + r * heads->row, size, factor, heads->parts, which,
                           heads->terms, to);
         memset(to + heads->terms * size * 2, 0,
@@ -158,21 +170,20 @@ void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
                          to + i * DB_BF16_TILE);
 }
 
-void db_bf16_pack_sequence_strip(const struct db_bf16_heads *heads,
-                                 const float *x, int64_t length, int64_t head,
-                                 int64_t strip, uint8_t *to)
+void db_bf16_pack_along(const struct db_bf16_heads *heads, const float *x,
+                        int64_t length, int64_t head, int64_t first,
+                        uint8_t *to)
 {
-    const int64_t first = strip * DB_BF16_SIDE;
-    struct db_bf16_from from = {
-        x + db_bf16_head_at(heads, length, head) + first, NULL, heads->row};
-
-    const int64_t count =
-        db_blas_smaller(DB_BF16_SIDE, heads->a->head_size - first);
+    struct db_bf16_from from = {x + db_bf16_head_at(heads, length, head) +
+                                    first * heads->row,
+                                NULL, heads->row};
     int64_t i;
 
-    for (i = 0; i < length; i += DB_BF16_STEP) {
-        heads->isa->apart(&from, count, length - i, to, heads->parts);
-        from.f32 += DB_BF16_STEP * heads->row;
+    for (i = 0; i < heads->a->head_size; i += DB_BF16_SIDE) {
+        heads->isa->apart(
+            &from, db_blas_smaller(DB_BF16_SIDE, heads->a->head_size - i),
+            length - first, to, heads->parts);
+        from.f32 += DB_BF16_SIDE;
         to += heads->parts * DB_BF16_TILE;
     }
 }

@@ -292,23 +292,22 @@ static void soften(const struct db_bf16_softening *s)
 
 static void weigh(const struct db_bf16_weighing *w)
 {
-    const int64_t steps = w->queries / DB_BF16_STEP;
     int64_t r, q;
 
     for (r = 0; r < DB_BF16_PANEL; r++)
-        for (q = 0; q < w->queries; q++) {
-            const int64_t at = q / DB_BF16_PANEL * BLOCK + r * DB_BF16_PANEL +
-                               q % DB_BF16_PANEL;
+        for (q = 0; q < DB_BF16_PANEL; q++) {
+            const int64_t at = r * DB_BF16_PANEL + q;
             const float p = exp2f(w->scores[at] - w->lse[q]);
             const float ds = p * (w->dp[at] - w->sum[q]);
 
-            split(&p, NULL, place_of(q), line_of(w->p, r, steps, q, w->parts),
+            split(&p, NULL, place_of(q), line_of(w->p, r, 1, q, w->parts),
                   w->parts, DB_BF16_TILE);
-            split(&ds, NULL, place_of(q), line_of(w->ds, r, steps, q, w->parts),
+            split(&ds, NULL, place_of(q), line_of(w->ds, r, 1, q, w->parts),
                   w->parts, DB_BF16_TILE);
             split(&ds, NULL, q % DB_BF16_SIDE * 2 + place_of(r) % 2,
-                  w->right + q / DB_BF16_SIDE * w->strip +
-                      place_of(r) / 2 * DB_BF16_LINE,
+                  line_of(w->right,
+                          q / DB_BF16_SIDE * DB_BF16_SIDE + place_of(r) / 2, 1,
+                          0, w->parts),
                   w->parts, DB_BF16_TILE);
         }
 }
@@ -323,4 +322,4 @@ static void scale(float factor, float *y)
 
 const struct db_bf16_isa db_bf16_plain = {
     nothing, nothing, multiply,     rows,   pairs, turn,  put,  put_columns,
-    terms,   apart,   raise_maxima, soften, NULL,  weigh, scale};
+    terms,   apart,   raise_maxima, soften, NULL,  weigh, NULL, scale};

@@ -187,75 +187,68 @@ struct weights {
     __m512 a, b;
 };
 
-INLINE struct weights probabilities(const struct db_bf16_weighing *w,
-                                    int64_t at, int64_t query, const int parts)
+INLINE struct weights probabilities(const struct db_bf16_weighing *w, int key,
+                                    const int parts)
 {
-    const float *scores = w->scores + at, *lse = w->lse + query;
+    const float *scores = w->scores + key * DB_BF16_PANEL;
 
     return (struct weights){
-        power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores), _mm512_loadu_ps(lse)),
+        power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores),
+                                 _mm512_loadu_ps(w->lse)),
                    parts, false),
         power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores + 16),
-                                 _mm512_loadu_ps(lse + 16)),
+                                 _mm512_loadu_ps(w->lse + 16)),
                    parts, false)};
 }
 
-INLINE struct weights gradients(const struct db_bf16_weighing *w, int64_t at,
-                                int64_t query, struct weights p)
+INLINE struct weights gradients(const struct db_bf16_weighing *w, int key,
+                                struct weights p)
 {
-    const float *dp = w->dp + at, *sum = w->sum + query;
+    const float *dp = w->dp + key * DB_BF16_PANEL;
 
     return (struct weights){
-        _mm512_mul_ps(p.a,
-                      _mm512_sub_ps(_mm512_loadu_ps(dp), _mm512_loadu_ps(sum))),
+        _mm512_mul_ps(p.a, _mm512_sub_ps(_mm512_loadu_ps(dp),
+                                         _mm512_loadu_ps(w->sum))),
         _mm512_mul_ps(p.b, _mm512_sub_ps(_mm512_loadu_ps(dp + 16),
-                                         _mm512_loadu_ps(sum + 16)))};
+                                         _mm512_loadu_ps(w->sum + 16)))};
+}
+
+/* Takes the next part off WEIGHTS; it is in the upper halves. */
+INLINE void round_off(struct weights *weights, __m512i *a, __m512i *b)
+{
+    *a = rounded(weights->a);
+    *b = rounded(weights->b);
+    weights->a = rest_of(weights->a, *a);
+    weights->b = rest_of(weights->b, *b);
 }
 
 /* Keys R and R + 16, which the right side of dq has side by side. */
 INLINE void weigh_row(const struct db_bf16_weighing *w, int r, const int parts)
 {
-    const int64_t strip = w->queries / DB_BF16_STEP * parts * DB_BF16_TILE;
-    const int64_t line = r * DB_BF16_LINE;
-    int64_t left = line, right = line, q;
+    const int64_t strip = parts * DB_BF16_TILE;
+    int64_t line = r * DB_BF16_LINE;
+    struct weights p[2], ds[2];
+    __m512i a[2], b[2];
     int part, i;
 
-    for (q = 0; q < w->queries; q += DB_BF16_PANEL, right += 2 * w->strip) {
-        const int64_t at = (q + r) * DB_BF16_PANEL;
-        struct weights p[2], ds[2];
-
+#pragma GCC unroll 2
+    for (i = 0; i < 2; i++) {
+        p[i] = probabilities(w, r + i * DB_BF16_SIDE, parts);
+        ds[i] = gradients(w, r + i * DB_BF16_SIDE, p[i]);
+    }
+#pragma GCC unroll 3
+    for (part = 0; part < parts; part++, line += DB_BF16_TILE) {
 #pragma GCC unroll 2
         for (i = 0; i < 2; i++) {
-            const int64_t row = at + i * DB_BF16_SIDE * DB_BF16_PANEL;
-
-            p[i] = probabilities(w, row, q, parts);
-            ds[i] = gradients(w, row, q, p[i]);
+            round_off(&p[i], &a[i], &b[i]);
+            _mm512_storeu_si512(w->p + i * strip + line,
+                                side_by_side(a[i], b[i]));
+            round_off(&ds[i], &a[i], &b[i]);
+            _mm512_storeu_si512(w->ds + i * strip + line,
+                                side_by_side(a[i], b[i]));
         }
-#pragma GCC unroll 3
-        for (part = 0; part < parts; part++, left += DB_BF16_TILE) {
-            __m512i a[2], b[2];
-
-#pragma GCC unroll 2
-            for (i = 0; i < 2; i++) {
-                a[i] = rounded(p[i].a);
-                b[i] = rounded(p[i].b);
-                p[i].a = rest_of(p[i].a, a[i]);
-                p[i].b = rest_of(p[i].b, b[i]);
-                _mm512_storeu_si512(w->p + i * strip + left,
-                                    side_by_side(a[i], b[i]));
-                a[i] = rounded(ds[i].a);
-                b[i] = rounded(ds[i].b);
-                ds[i].a = rest_of(ds[i].a, a[i]);
-                ds[i].b = rest_of(ds[i].b, b[i]);
-                _mm512_storeu_si512(w->ds + i * strip + left,
-                                    side_by_side(a[i], b[i]));
-            }
-            _mm512_storeu_si512(w->right + right + part * DB_BF16_TILE,
-                                side_by_side(a[0], a[1]));
-            _mm512_storeu_si512(w->right + w->strip + right +
-                                    part * DB_BF16_TILE,
-                                side_by_side(b[0], b[1]));
-        }
+        _mm512_storeu_si512(w->right + line, side_by_side(a[0], a[1]));
+        _mm512_storeu_si512(w->right + strip + line, side_by_side(b[0], b[1]));
     }
 }
 
