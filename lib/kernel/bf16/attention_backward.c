@@ -303,22 +303,7 @@ static void put_keys(const struct task *t, const float *from, float alpha,
         }
 }
 
-/* 16 queries of 16 values of dq^T. */
-static void put_values(const struct db_bf16_heads *h, const float *from,
-                       int64_t queries, int64_t values, float *row)
-{
-    float turned[DB_BF16_SIDE * DB_BF16_SIDE];
-    int64_t q;
-
-    h->isa->turn((const uint8_t *)from, DB_BF16_PANEL * (int64_t)sizeof(*from),
-                 (uint8_t *)turned);
-    for (q = 0; q < queries; q++, row += h->row) {
-        const struct db_bf16_result result = {.y = row, .alpha = h->a->scale};
-
-        h->isa->put(values, turned + q * DB_BF16_SIDE, &result);
-    }
-}
-
+/* By 16 queries of 16 values of dq^T. */
 static void put_queries(const struct task *t)
 {
     const struct db_bf16_heads *h = &t->work->heads;
@@ -327,16 +312,18 @@ static void put_queries(const struct task *t)
     int64_t q, i;
 
     for (q = 0; q < a->query_length; q += DB_BF16_SIDE)
-        for (i = 0; i < a->head_size; i += DB_BF16_SIDE)
-            put_values(
-                h,
-                t->dq +
-                    (q / DB_BF16_PANEL * h->size_panels * DB_BF16_PANEL + i) *
-                        DB_BF16_PANEL +
-                    q % DB_BF16_PANEL,
+        for (i = 0; i < a->head_size; i += DB_BF16_SIDE) {
+            const struct db_bf16_result result = {.y = row + q * h->row + i,
+                                                  .alpha = a->scale};
+            const float *unit =
+                t->dq + q / DB_BF16_PANEL * h->size_panels * BLOCK;
+
+            h->isa->put_columns(
                 db_blas_smaller(DB_BF16_SIDE, a->query_length - q),
                 db_blas_smaller(DB_BF16_SIDE, a->head_size - i),
-                row + q * h->row + i);
+                unit + i * DB_BF16_PANEL + q % DB_BF16_PANEL, DB_BF16_PANEL,
+                &result, h->row);
+        }
 }
 
 static void clear(float *sums, int64_t count)

@@ -193,9 +193,9 @@ INLINE struct weights probabilities(const struct db_bf16_weighing *w, int key,
     const float *scores = w->scores + key * DB_BF16_PANEL;
 
     return (struct weights){
-        power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores),
-                                 _mm512_loadu_ps(w->lse)),
-                   parts, false),
+        power_of_2(
+            _mm512_sub_ps(_mm512_loadu_ps(scores), _mm512_loadu_ps(w->lse)),
+            parts, false),
         power_of_2(_mm512_sub_ps(_mm512_loadu_ps(scores + 16),
                                  _mm512_loadu_ps(w->lse + 16)),
                    parts, false)};
@@ -207,8 +207,8 @@ INLINE struct weights gradients(const struct db_bf16_weighing *w, int key,
     const float *dp = w->dp + key * DB_BF16_PANEL;
 
     return (struct weights){
-        _mm512_mul_ps(p.a, _mm512_sub_ps(_mm512_loadu_ps(dp),
-                                         _mm512_loadu_ps(w->sum))),
+        _mm512_mul_ps(
+            p.a, _mm512_sub_ps(_mm512_loadu_ps(dp), _mm512_loadu_ps(w->sum))),
         _mm512_mul_ps(p.b, _mm512_sub_ps(_mm512_loadu_ps(dp + 16),
                                          _mm512_loadu_ps(w->sum + 16)))};
 }
