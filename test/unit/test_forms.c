@@ -168,7 +168,7 @@ END_TEST
 /* Products with weights in floats and in bfloat16, and convolutions; to Y. */
 struct product {
     bool is_conv, is_narrow;
-    int64_t stride, side;
+    int64_t stride, side; /* of a product, no stride and rows */
 };
 
 static void multiply(const struct product *p, const struct db_bf16_isa *isa,
@@ -177,7 +177,7 @@ static void multiply(const struct product *p, const struct db_bf16_isa *isa,
     const int64_t out = p->is_conv ? (p->side + 2 - 3) / p->stride + 1 : 0;
     const dreambooth_gemm gemm = {
         .batch = 1,
-        .m = ROWS,
+        .m = p->side,
         .n = OUT,
         .k = IN * PLACES,
         .transpose_b = 1,
@@ -252,9 +252,9 @@ static void check(const struct product *p, const struct db_bf16_isa *isa,
 START_TEST(products_keep_bits)
 {
     static const struct product products[] = {
-        {false, false, 0, 0},   {false, true, 0, 0},   {true, false, 1, SIDE},
-        {true, false, 2, SIDE}, {true, true, 1, SIDE}, {true, false, 1, 4},
-        {true, false, 2, 8}};
+        {false, false, 0, ROWS}, {false, true, 0, ROWS}, {false, false, 0, 17},
+        {true, false, 1, SIDE},  {true, false, 2, SIDE}, {true, true, 1, SIDE},
+        {true, false, 1, 4},     {true, false, 2, 8}};
     size_t i, n;
     int parts;
 
