@@ -1021,6 +1021,69 @@ START_TEST(tiles_agree_with_reference)
 }
 END_TEST
 
+#define FAR_QUERIES 33
+#define FAR_KEYS 168
+#define FAR_SIZE 16
+#define FAR_KEY 70 /* in a later unit than the first */
+
+/* What attention makes of FAR_KEY's value, 1 where others have 0, when its
+ * score is SCORE and the others' are 0. */
+static float share_of_far_key(struct db_device *device, float score)
+{
+    static float q[FAR_QUERIES * FAR_SIZE], k[FAR_KEYS * FAR_SIZE];
+    static float v[FAR_KEYS * FAR_SIZE], y[FAR_QUERIES * FAR_SIZE];
+    static float lse[FAR_QUERIES];
+    const dreambooth_attention a = {.batch = 1,
+                                    .heads = 1,
+                                    .query_length = FAR_QUERIES,
+                                    .key_length = FAR_KEYS,
+                                    .head_size = FAR_SIZE,
+                                    .scale = 1.0f,
+                                    .q = q,
+                                    .k = k,
+                                    .v = v,
+                                    .y = y,
+                                    .lse = lse};
+    int i;
+
+    for (i = 0; i < FAR_QUERIES; i++)
+        q[i * FAR_SIZE] = 1.0f;
+    k[FAR_KEY * FAR_SIZE] = score;
+    v[FAR_KEY * FAR_SIZE] = 1.0f;
+    ck_assert_int_eq(db_run(device, attention_forward, &a), DREAMBOOTH_OK);
+    return y[(FAR_QUERIES - 1) * FAR_SIZE];
+}
+
+/* Scores far from those of the first keys, and such that are no numbers. */
+START_TEST(tiles_meet_far_scores)
+{
+    struct db_env env;
+    struct db_device device;
+    size_t n;
+
+    db_env_init(&env);
+    open_device(&env, &device, 1, &db_backend_reference);
+    for (n = 0; db_bf16_isa_at(n / 3) != NULL; n++) {
+        const struct tiles tiles = {db_bf16_isa_at(n / 3), 1 + (int)n % 3, 1.0};
+        const dreambooth_backend table = with_tiles(&tiles);
+
+        db_device_init(&device, &env, device.pool, &table);
+        ck_assert_float_eq_tol(share_of_far_key(&device, 0.0f), 1.0f / FAR_KEYS,
+                               1e-5f);
+        ck_assert_float_eq_tol(share_of_far_key(&device, 40.0f), 1.0f, 1e-6f);
+        ck_assert_float_eq_tol(share_of_far_key(&device, 128.0f), 1.0f, 1e-6f);
+        ck_assert_float_eq_tol(share_of_far_key(&device, 1e9f), 1.0f, 1e-6f);
+        ck_assert_float_eq_tol(share_of_far_key(&device, -60.0f), 0.0f, 1e-15f);
+        ck_assert_float_eq_tol(share_of_far_key(&device, -1e9f), 0.0f, 1e-15f);
+        ck_assert(isnan(share_of_far_key(&device, NAN)));
+        ck_assert(isnan(share_of_far_key(&device, -NAN)));
+        ck_assert(isnan(share_of_far_key(&device, INFINITY)));
+    }
+    db_pool_free(device.pool);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), 0);
+}
+END_TEST
+
 static void check_bits(const dreambooth_backend *table)
 {
     const int most = unit_is_quick() ? 3 : 7;
@@ -1547,6 +1610,7 @@ int main(void)
 
     unit_add(suite, "all_agree_with_reference", all_agree_with_reference);
     unit_add(suite, "tiles_agree_with_reference", tiles_agree_with_reference);
+    unit_add(suite, "tiles_meet_far_scores", tiles_meet_far_scores);
     unit_add(suite, "threads_give_the_same_bits", threads_give_the_same_bits);
     unit_add(suite, "no_memory_is_an_error", no_memory_is_an_error);
     unit_add(suite, "activations_have_limits", activations_have_limits);

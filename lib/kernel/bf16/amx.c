@@ -9,13 +9,13 @@
 #ifdef DB_BF16_AMX
 #ifdef __clang__
 #pragma clang attribute push(                                                  \
-    __attribute__((target(                                                     \
-        "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,prfchw,amx-tile,"   \
-        "amx-bf16"))),                                                         \
+    __attribute__((                                                            \
+        target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,fma," \
+               "prfchw,amx-tile,amx-bf16"))),                                  \
     apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,prfchw")
-#pragma GCC target("amx-tile,amx-bf16")
+#pragma GCC target("avx512vbmi,amx-tile,amx-bf16")
 #endif
 #include "kernel/bf16/soften_int.h"
 

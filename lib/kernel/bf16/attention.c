@@ -21,7 +21,7 @@
 #define CHUNK (512 << 10)
 #define FIRST_CACHE (48 << 10) /* of any processor with AMX */
 #define MOST_GROUP 4           /* units that a panel meets at once */
-#define MOST_SUM 0x1p64f
+#define MOST_SUM 0x1p63f
 #define BLOCK (DB_BF16_PANEL * DB_BF16_PANEL)
 #define PANELS (QUERIES / DB_BF16_PANEL)
 
@@ -45,6 +45,7 @@ struct panel {
 struct task {
     int64_t head, first, count; /* queries */
     bool is_careful;            /* maxima are raised by every unit of keys */
+    bool is_lost;               /* scores were beyond what meet() can */
     struct panel panels[PANELS];
     int64_t units;
     float *scores; /* [2 groups][32, 32] */
@@ -153,7 +154,7 @@ static void meet_unit(const struct work *work, struct task *task,
 }
 
 /* COUNT units that are seen, from UNIT on, at once. */
-static void meet_units(const struct work *work, const struct task *task,
+static void meet_units(const struct work *work, struct task *task,
                        int64_t number, int64_t unit, int64_t count)
 {
     const struct db_bf16_heads *h = &work->heads;
@@ -172,7 +173,8 @@ static void meet_units(const struct work *work, const struct task *task,
         .scores = task->scores,
         .p = task->p};
 
-    h->isa->meet(&meeting);
+    if (!h->isa->meet(&meeting))
+        task->is_lost = true;
 }
 
 /* A panel meets units from UNIT to END. */
@@ -186,11 +188,12 @@ static void meet(const struct work *work, struct task *task, int64_t number,
         if (unit > 0 && !task->is_careful && work->heads.isa->meet != NULL)
             while (last < end && is_seen(work, task, number, last))
                 last++;
-        if (last > unit)
+        if (last > unit + 1) {
             meet_units(work, task, number, unit, last - unit);
-        else
-            meet_unit(work, task, number, last++);
-        unit = last;
+            unit = last;
+        } else { /* there is nothing that it could be softened beside */
+            meet_unit(work, task, number, unit++);
+        }
     }
 }
 
@@ -266,6 +269,7 @@ static void begin_task(const struct work *work, int64_t index, int worker,
     int i;
 
     task->is_careful = false;
+    task->is_lost = false;
     task->head = index / work->blocks;
     task->first = index % work->blocks * QUERIES;
     task->count = db_blas_smaller(QUERIES, a->query_length - task->first);
@@ -303,6 +307,8 @@ static bool is_well(const struct work *work, const struct task *task)
 {
     int64_t r;
 
+    if (task->is_lost)
+        return false;
     for (r = 0; r < task->count; r++)
         if (!(*sum_of(work, &task->panels[r / DB_BF16_PANEL],
                       r % DB_BF16_PANEL) < MOST_SUM))

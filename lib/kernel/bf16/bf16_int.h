@@ -195,8 +195,9 @@ struct db_bf16_isa {
     void (*raise_maxima)(const struct db_bf16_softening *s, float *factor);
     /* p = 2^(scores - maximum) */
     void (*soften)(const struct db_bf16_softening *s);
-    /* NULL where it is no faster than its steps. */
-    void (*meet)(const struct db_bf16_meeting *m);
+    /* NULL where it is no faster than its steps. false: some scores were beyond
+     * what it can, and y is of no use. */
+    bool (*meet)(const struct db_bf16_meeting *m);
     void (*weigh)(const struct db_bf16_weighing *w);
     /* NULL as meet. */
     void (*meet_back)(const struct db_bf16_return *m);

@@ -16,6 +16,7 @@
 static bool has_amx(void)
 {
     return __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vbmi") &&
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #endif
