@@ -315,12 +315,18 @@ int db_bf16_multiply_several(const dreambooth_kernel_host *host,
  * Images as tiles read them: every 32 channels are a plane of lines, one a
  * position of an image with its padding. Lines of two pixels, COLUMNS positions
  * apart, are those of two rows. Behind the last there are zeros.
+ *
+ * Or there are COPIES of it, one a place in a row of the kernel, each of which
+ * has the pixels of every STRIDE-th column from there on, and rows that are
+ * STRIDE apart behind each other: what a place sees of an image is lines in a
+ * row. So strips of narrow images have no padding among their pixels.
  */
 struct db_bf16_picture {
     int64_t batch, height, width, channels; /* of x */
     int64_t top, left;                      /* padding before */
     int64_t spread;                         /* positions from pixel to pixel */
     int64_t rows, columns;                  /* positions with padding */
+    int64_t copies, stride;                 /* copies 0: none; spread is 1 */
     int64_t positions; /* of a plane: at least rows times columns */
     int64_t planes;
     int parts;

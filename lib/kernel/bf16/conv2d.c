@@ -17,6 +17,7 @@
 #define MOST_STRIPS 64
 #define TASKS 4 /* a thread */
 #define FEW_IMAGES 4
+#define MOST_COPIES 3 /* of an image */
 #define LEAST_STRIPS 8
 #define BLOCK_PIXELS 1024
 #define BLOCK_BYTES (1 << 20) /* of images, in the second-level cache */
@@ -51,13 +52,64 @@ static bool is_whole(const struct convolution *c)
     return c->out_width % DB_BF16_SIDE == 0;
 }
 
-/* Strips of an image. */
-static int64_t strips_of(const struct convolution *c)
+/* Strips of an image, with its padding among the pixels. */
+static int64_t padded_strips(const struct convolution *c)
 {
     if (is_whole(c))
         return c->out_height * c->out_width / DB_BF16_SIDE;
     return db_blas_pieces(
         (c->out_height - 1) * c->picture.columns + c->out_width, DB_BF16_SIDE);
+}
+
+static int64_t dense_strips(const struct convolution *c)
+{
+    return db_blas_pieces(c->out_height * c->out_width, DB_BF16_SIDE);
+}
+
+static int64_t strips_of(const struct convolution *c)
+{
+    return c->picture.copies > 0 ? dense_strips(c) : padded_strips(c);
+}
+
+/* Where padding would be an eighth of all products, images are copied for each
+ * place in a row of the kernel. */
+static void choose_copies(struct convolution *c)
+{
+    struct db_bf16_picture *p = &c->picture;
+
+    if (p->spread != 1 || c->kernel_width > MOST_COPIES ||
+        8 * dense_strips(c) > 7 * padded_strips(c))
+        return;
+    p->copies = c->kernel_width;
+    p->stride = c->stride;
+    p->rows = db_blas_pieces(p->rows, c->stride) * c->stride;
+    p->columns = c->out_width;
+}
+
+/* Positions as far as the last strip reads. */
+static int64_t positions_of(const struct convolution *c)
+{
+    const struct db_bf16_picture *p = &c->picture;
+
+    if (p->copies > 0)
+        return p->copies * p->rows * p->columns + DB_BF16_SIDE;
+    return db_blas_larger(
+        p->rows * p->columns,
+        c->stride * (is_whole(c) ? 0 : strips_of(c) * DB_BF16_SIDE) +
+            (c->kernel_height - 1) * p->columns + c->kernel_width);
+}
+
+/* The position that a place of the kernel sees first. */
+static int64_t position_of(const struct convolution *c, int64_t place)
+{
+    const struct db_bf16_picture *p = &c->picture;
+    const int64_t y = place / c->kernel_width, x = place % c->kernel_width;
+
+    if (p->copies == 0)
+        return y * p->columns + x;
+    return (x * p->rows + y % p->stride * (p->rows / p->stride) +
+            y / p->stride) *
+           p->columns;
 }
 
 /* Planes whose pixels, for one block of strips, stay in the cache. */
@@ -104,10 +156,9 @@ static void lay_steps(struct convolution *c, int64_t group)
                  plane < db_blas_smaller(first + group, p->planes); plane++) {
                 c->steps[i] = (struct step){place, plane};
                 c->weight_at[i] = weight_at(c, place, plane);
-                c->step_at[i++] = (plane * p->positions +
-                                   place / c->kernel_width * p->columns +
-                                   place % c->kernel_width) *
-                                  DB_BF16_LINE;
+                c->step_at[i++] =
+                    (plane * p->positions + position_of(c, place)) *
+                    DB_BF16_LINE;
             }
 }
 
@@ -116,6 +167,7 @@ static void lay_strips(struct convolution *c)
     const struct db_bf16_picture *p = &c->picture;
     const int64_t strips = strips_of(c);
     const int64_t columns = is_whole(c) ? c->out_width : p->columns;
+    const int64_t stride = p->copies > 0 ? 1 : c->stride;
     int64_t i, r;
 
     for (i = 0; i < p->batch * strips; i++) {
@@ -127,7 +179,7 @@ static void lay_strips(struct convolution *c)
 
             if (r == 0)
                 c->strip_at[i] = (image * p->planes * p->positions +
-                                  c->stride * (y * p->columns + x)) *
+                                  stride * (y * p->columns + x)) *
                                  DB_BF16_LINE;
             c->row_of[i * DB_BF16_SIDE + r] =
                 y < c->out_height && x < c->out_width
@@ -251,7 +303,7 @@ static int multiply(const dreambooth_kernel_host *host,
               .base = picture->at,
               .strip_at = c->strip_at,
               .step_at = c->step_at,
-              .line = c->stride * DB_BF16_LINE,
+              .line = (picture->copies > 0 ? 1 : c->stride) * DB_BF16_LINE,
               .apart = c->images > 0 ? unit / picture->parts : picture->apart,
               .lay = c->images > 0 ? lay_image : NULL,
               .units = c->images,
@@ -283,14 +335,12 @@ static int convolve(const dreambooth_kernel_host *host,
     struct db_bf16_picture *p = &c->picture;
     const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
     const int64_t steps = places_of(c) * planes;
-    const int64_t strips = p->batch * strips_of(c);
+    int64_t strips;
     int status = DREAMBOOTH_OK;
 
-    /* As far as the last strip reads. */
-    p->positions = db_blas_larger(
-        p->rows * p->columns,
-        c->stride * (is_whole(c) ? 0 : strips_of(c) * DB_BF16_SIDE) +
-            (c->kernel_height - 1) * p->columns + c->kernel_width);
+    choose_copies(c);
+    strips = p->batch * strips_of(c);
+    p->positions = positions_of(c);
     p->parts = parts;
     c->steps = host->scratch_new(
         host, (size_t)steps * sizeof(*c->steps) +

@@ -58,6 +58,66 @@ static void clear_row(const struct db_bf16_picture *p, int64_t lines,
     }
 }
 
+static void clear_planes(const struct db_bf16_picture *p, uint8_t *to,
+                         int64_t lines)
+{
+    int64_t plane;
+
+    for (plane = 0; plane < p->planes; plane++)
+        clear(p, to + plane * p->positions * DB_BF16_LINE, lines);
+}
+
+/* A row of a copy, whose first column is the image's FIRST. */
+static void lay_copied(const struct work *work, const float *x, int64_t first,
+                       uint8_t *to)
+{
+    const struct db_bf16_picture *p = work->picture;
+    const int64_t before =
+        first < 0 ? db_blas_pieces(-first, p->stride) : (int64_t)0;
+    const int64_t end = db_blas_smaller(
+        p->columns,
+        first < p->width ? db_blas_pieces(p->width - first, p->stride) : 0);
+    const struct db_bf16_from from = {x + (first + before * p->stride) *
+                                              p->channels,
+                                      NULL, p->stride * p->channels};
+
+    if (end <= before) {
+        clear_planes(p, to, p->columns);
+        return;
+    }
+    clear_planes(p, to, before);
+    work->isa->rows(&from, end - before, p->channels,
+                    to + before * DB_BF16_LINE, p->positions * DB_BF16_LINE,
+                    p->parts, p->apart);
+    clear_planes(p, to + end * DB_BF16_LINE, p->columns - end);
+}
+
+/* A row of positions in all copies and planes; row p->rows is what is behind.
+ */
+static void lay_copies(const struct work *work, int64_t index)
+{
+    const struct db_bf16_picture *p = work->picture;
+    const int64_t row = index % (p->rows + 1), image = index / (p->rows + 1);
+    const int64_t copy = p->rows * p->columns;
+    const int64_t y = row - p->top;
+    uint8_t *to = p->at + image * p->planes * p->positions * DB_BF16_LINE;
+    const float *x = work->x + (image * p->height + y) * p->width * p->channels;
+    int64_t i;
+
+    if (row == p->rows) {
+        clear_planes(p, to + p->copies * copy * DB_BF16_LINE,
+                     p->positions - p->copies * copy);
+        return;
+    }
+    to += (row % p->stride * (p->rows / p->stride) + row / p->stride) *
+          p->columns * DB_BF16_LINE;
+    for (i = 0; i < p->copies; i++, to += copy * DB_BF16_LINE)
+        if (y < 0 || y >= p->height)
+            clear_planes(p, to, p->columns);
+        else
+            lay_copied(work, x, i - p->left, to);
+}
+
 /* A row of positions, in all planes; row p->rows is what is behind. */
 static void lay_row(void *argument, int64_t index, int worker)
 {
@@ -74,6 +134,10 @@ static void lay_row(void *argument, int64_t index, int worker)
         (image * p->planes * p->positions + row * p->columns) * DB_BF16_LINE;
 
     (void)worker;
+    if (p->copies > 0) {
+        lay_copies(work, index);
+        return;
+    }
     clear_row(p, lines, is_pixels, to);
     if (is_pixels)
         lay_pixels(work,
