@@ -608,7 +608,8 @@ static const struct test_case cases[] = {
     {"gemm tiles", run_gemm, {1, 521, 307, 431, 0, 1, 1, 0, 0}, 1e-5},
     {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 1e-5},
     {"gemm long a'", run_gemm, {2, 45, 83, 1237, 1, 0, 0, 5, 3}, 5e-6},
-    {"gemm 77 rows", run_gemm, {2, 77, 69, 331, 0, 1, 1, 0, 3}, 2e-6},
+    {"gemm 77 rows", run_gemm, {2, 77, 157, 331, 0, 1, 1, 0, 3}, 2e-6},
+    {"gemm long rows", run_gemm, {1, 17, 37, 2111, 0, 1, 1, 0, 0}, 5e-6},
     {"gemm 16 rows", run_gemm, {1, 16, 401, 64, 0, 1, 0, 0, 0}, 2e-6},
     {"gemm few rows", run_gemm, {2, 7, 67, 331, 0, 1, 0, 3, 1}, 2e-6},
     {"gemm a row", run_gemm, {1, 1, 67, 331, 0, 1, 1, 0, 0}, 2e-6},
@@ -1482,7 +1483,7 @@ static void check_gemm_halves(struct db_device *d, const int64_t *s,
 static void check_few_rows(const struct tiles *tiles, struct db_device *d,
                            float alpha)
 {
-    enum { M = 163, FEW = 77, N = 83, K = 331 };
+    enum { M = 163, FEW = 77, N = 157, K = 331 };
     dreambooth_backend table = with_tiles(tiles);
     dreambooth_gemm a = {.batch = 1, .m = M, .n = N, .k = K};
     struct bag bag = {0};
