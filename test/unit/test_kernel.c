@@ -1085,6 +1085,76 @@ START_TEST(tiles_meet_far_scores)
 }
 END_TEST
 
+#define ABSENT_QUERIES 40
+#define ABSENT_KEYS 77 /* no whole number of tiles */
+#define ABSENT_SIZE 40
+
+static void fill(float *x, int64_t count, float value)
+{
+    int64_t i;
+
+    for (i = 0; i < count; i++)
+        x[i] = value;
+}
+
+/* The largest of dq where all scores are alike and far below 0: it is 0, for
+ * the values are alike, too. */
+static float slope_of_low_scores(struct db_device *device)
+{
+    static float q[3][ABSENT_QUERIES * ABSENT_SIZE], lse[ABSENT_QUERIES];
+    static float k[2][ABSENT_KEYS * ABSENT_SIZE];
+    static float slopes[3][ABSENT_KEYS * ABSENT_SIZE];
+    const dreambooth_attention a = {.batch = 1,
+                                    .heads = 1,
+                                    .query_length = ABSENT_QUERIES,
+                                    .key_length = ABSENT_KEYS,
+                                    .head_size = ABSENT_SIZE,
+                                    .scale = 0.16f,
+                                    .q = q[0],
+                                    .k = k[0],
+                                    .v = k[1],
+                                    .y = q[1],
+                                    .lse = lse,
+                                    .dy = q[2],
+                                    .dq = slopes[0],
+                                    .dk = slopes[1],
+                                    .dv = slopes[2]};
+    float most = 0.0f;
+    int i;
+
+    fill(q[0], ABSENT_QUERIES * ABSENT_SIZE, 10.0f);
+    fill(q[2], ABSENT_QUERIES * ABSENT_SIZE, 1.0f);
+    fill(k[0], ABSENT_KEYS * ABSENT_SIZE, -10.0f);
+    fill(k[1], ABSENT_KEYS * ABSENT_SIZE, 1.0f);
+    ck_assert_int_eq(db_run(device, attention_forward, &a), DREAMBOOTH_OK);
+    ck_assert_int_eq(db_run(device, attention_backward, &a), DREAMBOOTH_OK);
+    for (i = 0; i < ABSENT_QUERIES * ABSENT_SIZE; i++)
+        most =
+            fmaxf(most, isnan(slopes[0][i]) ? INFINITY : fabsf(slopes[0][i]));
+    return most;
+}
+
+/* Keys that only fill up a tile have no weight, however low the others are. */
+START_TEST(tiles_leave_absent_keys_out)
+{
+    struct db_env env;
+    struct db_device device;
+    size_t n;
+
+    db_env_init(&env);
+    open_device(&env, &device, 1, &db_backend_reference);
+    for (n = 0; db_bf16_isa_at(n / 3) != NULL; n++) {
+        const struct tiles tiles = {db_bf16_isa_at(n / 3), 1 + (int)n % 3, 1.0};
+        const dreambooth_backend table = with_tiles(&tiles);
+
+        db_device_init(&device, &env, device.pool, &table);
+        ck_assert_float_le(slope_of_low_scores(&device), 1e-3f);
+    }
+    db_pool_free(device.pool);
+    ck_assert_uint_eq(atomic_load(&env.live_bytes), 0);
+}
+END_TEST
+
 static void check_bits(const dreambooth_backend *table)
 {
     const int most = unit_is_quick() ? 3 : 7;
@@ -1612,6 +1682,7 @@ int main(void)
     unit_add(suite, "all_agree_with_reference", all_agree_with_reference);
     unit_add(suite, "tiles_agree_with_reference", tiles_agree_with_reference);
     unit_add(suite, "tiles_meet_far_scores", tiles_meet_far_scores);
+    unit_add(suite, "tiles_leave_absent_keys_out", tiles_leave_absent_keys_out);
     unit_add(suite, "threads_give_the_same_bits", threads_give_the_same_bits);
     unit_add(suite, "no_memory_is_an_error", no_memory_is_an_error);
     unit_add(suite, "activations_have_limits", activations_have_limits);
