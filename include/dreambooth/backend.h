@@ -73,11 +73,11 @@ struct dreambooth_kernel_host {
     int32_t precision; /* enum dreambooth_precision, one for each model */
     int32_t overwrite; /* see DREAMBOOTH_OVERWRITES; else 0 */
     /*
-     * Memory of SIZE bytes for FORM, 64-byte aligned, in which later calls find
-     * what the first one has put there: *is_new is not 0 for that one, which
-     * has to fill it, whatever it returns. NULL: the weight may change before
-     * the next call, or there is no room; then scratch memory will do. Call it
-     * from the slot's own thread only, before parallel().
+     * Memory of SIZE bytes for FORM, 64-byte aligned, in which later calls
+     * find what the first one has put there: *is_new is not 0 for that one,
+     * which has to fill it, whatever it returns. NULL: the weight may change
+     * before the next call, or there is no room; then scratch memory will do.
+     * Call it from the slot's own thread only, before parallel().
      */
     void *(*keep)(const dreambooth_kernel_host *host,
                   const dreambooth_form *form, size_t size, int *is_new);

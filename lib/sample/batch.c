@@ -108,14 +108,17 @@ static int make_context(const struct db_sampler *sampler,
     return DREAMBOOTH_OK;
 }
 
+/* What kernels may take for themselves meanwhile. */
+#define SPARE ((uint64_t)64 << 20)
+
 /* Forms of weights save time alone: where a limit leaves no room beside all
  * that is needed, there are none. */
 static size_t room_for_forms(const struct db_sampler *sampler)
 {
     const struct db_env *env = sampler->env;
     size_t size = db_unet_forms_size(sampler->pipeline->unet, sampler->device);
-    uint64_t needed =
-        atomic_load(&env->live_bytes) + db_sampler_memory(sampler) + size;
+    uint64_t needed = atomic_load(&env->live_bytes) +
+                      db_sampler_memory(sampler) + size + SPARE;
 
     return env->limit_bytes == 0 || needed <= env->limit_bytes ? size : 0;
 }
