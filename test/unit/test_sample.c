@@ -526,7 +526,8 @@ START_TEST(forms_change_nothing)
     ck_assert_uint_gt(with->batch.unet.forms.most, 0);
     ck_assert_ptr_null(device.forms);
     device.host.keep = keep_nothing;
-    env.limit_bytes = env.live_bytes + db_sampler_memory(with) + 100000;
+    env.limit_bytes =
+        env.live_bytes + db_sampler_memory(with) + ((uint64_t)32 << 20);
     without = make();
     ck_assert_int_eq(db_sampler_batch_begin(without, 0, &without->batch),
                      DREAMBOOTH_OK);
