@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* A part of the template in isa_int.h: what winograd.c does to pixels. */
+
+/* The three transforms of winograd.c, of one dimension: FROM and TO have STEP
+ * vectors from one value to the next. */
+
+INLINE void turn_input(const vector *d, vector *to, int step)
+{
+    const vector a = d[3 * step] - d[step], b = d[4 * step] - d[2 * step];
+
+    to[0] = d[0] - d[2 * step] + 1.5f * a + b;
+    to[step] = a + d[4 * step] + 1.5f * d[3 * step] + 0.5f * d[2 * step];
+    to[2 * step] =
+        d[step] + d[4 * step] - 2.5f * d[2 * step] + 0.5f * d[3 * step];
+    to[3 * step] = b + 2.0f * a;
+    to[4 * step] = b - 0.5f * a;
+    to[5 * step] = d[5 * step] - d[3 * step] - a + 1.5f * b;
+}
+
+INLINE void turn_weight(const vector *g, int from, vector *to, int step)
+{
+    const vector even = g[0] + g[2 * from];
+
+    to[0] = g[0];
+    to[step] = (1.0f / 3.0f) * (even + g[from]);
+    to[2 * step] = (1.0f / 3.0f) * (g[from] - even);
+    to[3 * step] =
+        (-4.0f / 15.0f) * (4.0f * g[0] + 2.0f * g[from] + g[2 * from]);
+    to[4 * step] =
+        (1.0f / 15.0f) * (g[0] - 2.0f * g[from] + 4.0f * g[2 * from]);
+    to[5 * step] = g[2 * from];
+}
+
+INLINE void turn_output(const vector *m, int from, vector *to, int step)
+{
+    const vector sum = m[from] + m[2 * from], apart = m[from] - m[2 * from];
+
+    to[0] = m[0] + sum + m[3 * from] + m[4 * from];
+    to[step] = apart + 0.5f * m[3 * from] - 2.0f * m[4 * from];
+    to[2 * step] = sum + 0.25f * m[3 * from] + 4.0f * m[4 * from];
+    to[3 * step] =
+        apart + 0.125f * m[3 * from] - 8.0f * m[4 * from] + m[5 * from];
+}
+
+static void winograd_input(int64_t channels, const float *const pixels[36],
+                           float *v, int64_t step)
+{
+    vector d[36], rows[36];
+    int64_t c;
+    int i;
+
+    for (c = 0; c < channels; c += LANES) {
+#pragma GCC unroll 36
+        for (i = 0; i < 36; i++)
+            d[i] = load(pixels[i] + c);
+#pragma GCC unroll 6
+        for (i = 0; i < 6; i++)
+            turn_input(d + i, rows + i, 6);
+#pragma GCC unroll 6
+        for (i = 0; i < 6; i++)
+            turn_input(rows + 6 * i, d + 6 * i, 1);
+#pragma GCC unroll 36
+        for (i = 0; i < 36; i++)
+            store(v + i * step + c, d[i]);
+    }
+}
+
+static void winograd_weight(int64_t count, const float *g, int64_t place,
+                            float *u, int64_t step)
+{
+    vector taps[9], rows[18], all[36];
+    int64_t c;
+    int i;
+
+    for (c = 0; c < count; c += LANES) {
+#pragma GCC unroll 9
+        for (i = 0; i < 9; i++)
+            taps[i] = load(g + i * place + c);
+#pragma GCC unroll 3
+        for (i = 0; i < 3; i++)
+            turn_weight(taps + i, 3, rows + i, 3);
+#pragma GCC unroll 6
+        for (i = 0; i < 6; i++)
+            turn_weight(rows + 3 * i, 1, all + 6 * i, 1);
+#pragma GCC unroll 36
+        for (i = 0; i < 36; i++)
+            store(u + i * step + c, all[i]);
+    }
+}
+
+static void winograd_output(int64_t channels, const float *m, int64_t step,
+                            const float *bias, float *const pixels[16])
+{
+    vector products[36], rows[24], y[16];
+    int64_t c;
+    int i;
+
+    for (c = 0; c < channels; c += LANES) {
+        vector add = {0};
+
+        if (bias != NULL)
+            add = load(bias + c);
+#pragma GCC unroll 36
+        for (i = 0; i < 36; i++)
+            products[i] = load(m + i * step + c);
+#pragma GCC unroll 6
+        for (i = 0; i < 6; i++)
+            turn_output(products + i, 6, rows + i, 6);
+#pragma GCC unroll 4
+        for (i = 0; i < 4; i++)
+            turn_output(rows + 6 * i, 1, y + 4 * i, 1);
+#pragma GCC unroll 16
+        for (i = 0; i < 16; i++)
+            if (pixels[i] != NULL)
+                store(pixels[i] + c, y[i] + add);
+    }
+}
