@@ -14,9 +14,12 @@
 typedef void any_function(void);
 
 static const dreambooth_backend *const built_in[] = {
-    &db_backend_reference,   &db_backend_blas,      &db_backend_simd,
+    &db_backend_reference,       &db_backend_blas,      &db_backend_simd,
 #if defined(__GNUC__) && defined(__x86_64__)
-    &db_backend_simd_avx512, &db_backend_simd_avx2,
+    &db_backend_simd_avx512,     &db_backend_simd_avx2,
+#endif
+#ifdef DB_BF16_AVX512
+    &db_backend_simd_avx512bf16,
 #endif
     &db_backend_simd_plain,
 };
@@ -116,9 +119,7 @@ static bool reads_bfloat16(const struct db_kernels *kernels, size_t slot)
  * would take along goes by way of memory all the same. */
 static uint32_t features_of(const dreambooth_backend *table)
 {
-    const bool has_tiles = table->user == NULL && db_bf16_isa_for(1) != NULL;
-
-    return table->gemm == db_simd_gemm && !has_tiles
+    return table->gemm == db_simd_gemm && db_simd_tiles(table->user) == NULL
                ? table->features & ~(uint32_t)DREAMBOOTH_FUSES
                : table->features;
 }

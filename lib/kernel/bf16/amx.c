@@ -338,8 +338,9 @@ static void multiply(const struct db_bf16_block *block,
 #include "kernel/bf16/amx_attention_int.h"
 
 const struct db_bf16_isa db_bf16_amx = {
-    begin, end,   multiply,     rows,   pairs, turn,  put,       put_columns,
-    terms, apart, raise_maxima, soften, meet,  weigh, meet_back, scale};
+    begin,       end,   multiply, rows,         pairs,  turn, put,
+    put_columns, terms, apart,    raise_maxima, soften, meet, weigh,
+    meet_back,   scale, 3};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -109,8 +109,9 @@ static void multiply(const struct db_bf16_block *block,
 }
 
 const struct db_bf16_isa db_bf16_avx512 = {
-    nothing, nothing, multiply,     rows,   pairs, turn,  put,  put_columns,
-    terms,   apart,   raise_maxima, soften, NULL,  weigh, NULL, scale};
+    nothing,     nothing, multiply, rows,         pairs,  turn, put,
+    put_columns, terms,   apart,    raise_maxima, soften, NULL, weigh,
+    NULL,        scale,   1};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -203,6 +203,7 @@ struct db_bf16_isa {
     void (*meet_back)(const struct db_bf16_return *m);
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
+    int most_parts; /* with which products are faster than those of floats */
 };
 
 /* STEPS whole tiles of COUNT <= 16 lines, all parts of one behind the other and
@@ -221,9 +222,11 @@ void db_bf16_pairs(const struct db_bf16_isa *isa,
                    const struct db_bf16_from *from, int64_t count, int64_t k,
                    uint8_t *to, int64_t steps, int parts);
 
-/* The fastest isa of this processor, if products of so many PARTS are faster
- * with it than products of floats; else NULL. */
-const struct db_bf16_isa *db_bf16_isa_for(int parts);
+/* The isa whose products are faster on this processor than those of floats, or
+ * NULL. */
+const struct db_bf16_isa *db_bf16_fastest(void);
+/* Whether this processor runs ISA. */
+bool db_bf16_is_there(const struct db_bf16_isa *isa);
 /* Every isa that this processor runs, by number from 0; NULL behind them. */
 const struct db_bf16_isa *db_bf16_isa_at(size_t index);
 

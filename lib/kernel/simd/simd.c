@@ -41,21 +41,23 @@ static const struct {
     {&db_simd_plain, always},
 };
 
-bool db_simd_is_there(const struct db_simd_isa *isa)
+bool db_simd_is_there(const struct db_simd_isas *named)
 {
     size_t i = 0;
 
-    while (i + 1 < DB_COUNT(isas) && isas[i].isa != isa)
+    while (i + 1 < DB_COUNT(isas) && isas[i].isa != named->floats)
         i++;
-    return isas[i].is_there();
+    return isas[i].is_there() &&
+           (named->tiles == NULL || db_bf16_is_there(named->tiles));
 }
 
 const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host)
 {
+    const struct db_simd_isas *named = host->user;
     size_t i = 0;
 
-    if (host->user != NULL)
-        return host->user;
+    if (named != NULL)
+        return named->floats;
     while (!isas[i].is_there())
         i++;
     return isas[i].isa;
@@ -71,15 +73,21 @@ bool db_simd_is_blas(const dreambooth_kernel_host *host)
  * number are not. */
 #define LARGE_WORK 2.4e7
 
+const struct db_bf16_isa *db_simd_tiles(const struct db_simd_isas *named)
+{
+    return named == NULL ? db_bf16_fastest() : named->tiles;
+}
+
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
                                            double work, int *parts)
 {
+    const struct db_bf16_isa *tiles =
+        host->precision == DREAMBOOTH_EXACT ? NULL : db_simd_tiles(host->user);
+
     *parts = host->precision == DREAMBOOTH_BFLOAT16 ? 1
              : work >= LARGE_WORK                   ? 2
                                                     : 3;
-    return host->precision == DREAMBOOTH_EXACT || host->user != NULL
-               ? NULL
-               : db_bf16_isa_for(*parts);
+    return tiles == NULL || *parts > tiles->most_parts ? NULL : tiles;
 }
 
 #define TABLE(called, with)                                                    \
@@ -119,11 +127,16 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
 
 const dreambooth_backend db_backend_simd = TABLE("simd", NULL);
 
+#define NAMED(backend, called, floats, tiles)                                  \
+    static const struct db_simd_isas isas_of_##backend = {floats, tiles};      \
+    const dreambooth_backend db_backend_##backend =                            \
+        TABLE(called, (void *)&isas_of_##backend);
+
 #if defined(__GNUC__) && defined(__x86_64__)
-const dreambooth_backend db_backend_simd_avx512 =
-    TABLE("simd-avx512", (void *)&db_simd_avx512);
-const dreambooth_backend db_backend_simd_avx2 =
-    TABLE("simd-avx2", (void *)&db_simd_avx2);
+NAMED(simd_avx512, "simd-avx512", &db_simd_avx512, NULL)
+NAMED(simd_avx2, "simd-avx2", &db_simd_avx2, NULL)
 #endif
-const dreambooth_backend db_backend_simd_plain =
-    TABLE("simd-plain", (void *)&db_simd_plain);
+#ifdef DB_BF16_AVX512
+NAMED(simd_avx512bf16, "simd-avx512bf16", &db_simd_avx512, &db_bf16_avx512)
+#endif
+NAMED(simd_plain, "simd-plain", &db_simd_plain, NULL)

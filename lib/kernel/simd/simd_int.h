@@ -66,13 +66,22 @@ extern const struct db_simd_isa db_simd_plain;
 extern const struct db_simd_isa db_simd_avx512, db_simd_avx2;
 #endif
 
+/* What a backend computes with, where the user of its table names it. */
+struct db_simd_isas {
+    const struct db_simd_isa *floats;
+    const struct db_bf16_isa *tiles; /* NULL: none */
+};
+
 /* One for each isa, and db_backend_simd, which takes the best that is there. */
 extern const dreambooth_backend db_backend_simd, db_backend_simd_plain;
 #if defined(__GNUC__) && defined(__x86_64__)
 extern const dreambooth_backend db_backend_simd_avx512, db_backend_simd_avx2;
 #endif
+#ifdef DB_BF16_AVX512
+extern const dreambooth_backend db_backend_simd_avx512bf16;
+#endif
 
-bool db_simd_is_there(const struct db_simd_isa *isa);
+bool db_simd_is_there(const struct db_simd_isas *named);
 /* The isa that the slots of HOST's backend run on. */
 const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
 
@@ -80,9 +89,12 @@ const struct db_simd_isa *db_simd_isa_of(const dreambooth_kernel_host *host);
  * was named. */
 bool db_simd_is_blas(const dreambooth_kernel_host *host);
 
+/* The tiles of a backend that names its isas, or of the one that does not;
+ * NULL: none. */
+const struct db_bf16_isa *db_simd_tiles(const struct db_simd_isas *named);
 /* The tiles of bfloat16 that products are to be made of instead, and in how
- * many PARTS; NULL where floats are faster, asked for, or named with the
- * backend. */
+ * many PARTS; NULL where floats are faster, asked for, or all that the backend
+ * names. */
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
                                            double work, int *parts);
 
