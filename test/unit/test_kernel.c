@@ -639,6 +639,7 @@ static const struct test_case cases[] = {
      run_conv,
      {1, 77, 63, 352, 48, 3, 1, 1, 1, 1, 1, 1},
      1e-5},
+    {"conv 6 squares", run_conv, {1, 9, 7, 80, 48, 3, 1, 1, 1, 1, 1, 1}, 1e-5},
     {"conv tiles", run_conv, {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1}, 1e-5},
 
     {"data 1 pixel", run_conv_data, {1, 1, 1, 3, 5, 3, 1, 1, 1, 1, 1, 0}, 1e-6},
@@ -655,6 +656,10 @@ static const struct test_case cases[] = {
     {"data squares pads",
      run_conv_data,
      {1, 41, 33, 64, 32, 3, 1, 2, 0, 1, 2, 0},
+     1e-5},
+    {"data 6 squares",
+     run_conv_data,
+     {1, 9, 7, 80, 112, 3, 1, 1, 1, 1, 1, 0},
      1e-5},
     {"data tiles",
      run_conv_data,

@@ -182,7 +182,8 @@ static int backward_data(const dreambooth_kernel_host *host,
         .weight_row = places * a->in_channels,
         .reversed = true};
 
-    if (a->stride != 1 || pixels_of(&source.c) < source.c.out_channels)
+    if (a->stride != 1 || (pixels_of(&source.c) < source.c.out_channels &&
+                           !db_simd_winograd_pays(host, &source)))
         return db_blas_conv2d_backward_data(host, a);
     return convolve(host, &source);
 }

@@ -45,4 +45,5 @@ const struct db_simd_isa ISA = {
     .winograd_input = winograd_input,
     .winograd_weight = winograd_weight,
     .winograd_output = winograd_output,
+    .winograd_tile = winograd_tile,
 };

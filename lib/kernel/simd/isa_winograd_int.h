@@ -115,3 +115,71 @@ static void winograd_output(int64_t channels, const float *m, int64_t step,
                 store(pixels[i] + c, y[i] + add);
     }
 }
+
+/* COUNT is a constant wherever this is called, so that sums are registers. The
+ * rows of the next tile are fetched meanwhile: they lie behind those of this
+ * one. */
+INLINE void multiply_squares(const int count, int64_t k, const float *a,
+                             int64_t a_row, const float *b, float *c, bool add)
+{
+    vector sums[ROWS][VECTORS] = {{{0}}};
+    const float *at[(ROWS + GROUP - 1) / GROUP];
+    int r, v, g;
+
+    if (add) {
+#pragma GCC unroll 16
+        for (r = 0; r < count; r++)
+#pragma GCC unroll 4
+            for (v = 0; v < VECTORS; v++)
+                sums[r][v] = load(c + r * COLUMNS + v * LANES);
+    }
+#pragma GCC unroll 16
+    for (g = 0; g * GROUP < count; g++)
+        at[g] = a + g * GROUP * a_row;
+    a += count * a_row;
+    for (; k > 0; k--, a += 16) {
+        vector row[VECTORS];
+
+        __builtin_prefetch(a);
+#pragma GCC unroll 4
+        for (v = 0; v < VECTORS; v++)
+            row[v] = load(b + v * LANES);
+#pragma GCC unroll 16
+        for (r = 0; r < count; r++) {
+            float value = at[r / GROUP][r % GROUP * a_row];
+
+#pragma GCC unroll 4
+            for (v = 0; v < VECTORS; v++)
+                sums[r][v] += value * row[v];
+        }
+#pragma GCC unroll 16
+        for (g = 0; g * GROUP < count; g++)
+            at[g]++;
+        b += COLUMNS;
+    }
+#pragma GCC unroll 16
+    for (r = 0; r < count; r++)
+#pragma GCC unroll 4
+        for (v = 0; v < VECTORS; v++)
+            store(c + r * COLUMNS + v * LANES, sums[r][v]);
+}
+
+#define SQUARES_TILE(count)                                                    \
+    static void squares_##count(int64_t k, const float *a, int64_t a_row,      \
+                                const float *b, float *c, bool add)            \
+    {                                                                          \
+        multiply_squares(count, k, a, a_row, b, c, add);                       \
+    }
+FOR_EACH_COUNT(SQUARES_TILE)
+
+#define SQUARES_OF(count) squares_##count,
+
+static void winograd_tile(int count, int64_t k, const float *a, int64_t a_row,
+                          const float *b, float *c, bool add)
+{
+    static void (*const by_count[])(int64_t, const float *, int64_t,
+                                    const float *, float *,
+                                    bool) = {FOR_EACH_COUNT(SQUARES_OF)};
+
+    by_count[count - 1](k, a, a_row, b, c, add);
+}

@@ -59,6 +59,11 @@ struct db_simd_isa {
                             float *u, int64_t step);
     void (*winograd_output)(int64_t channels, const float *m, int64_t step,
                             const float *bias, float *const pixels[16]);
+    /* c[r, n] = sum_k a[r, k] b[k, n] for r < COUNT <= rows, n < columns, added
+     * to what it is if ADD. Rows of a are A_ROW floats apart; b is [k,
+     * columns], c [count, columns]. */
+    void (*winograd_tile)(int count, int64_t k, const float *a, int64_t a_row,
+                          const float *b, float *c, bool add);
 };
 
 extern const struct db_simd_isa db_simd_plain;

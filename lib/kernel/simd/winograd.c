@@ -9,8 +9,11 @@
  * points are 0, 1, -1, 1/2, -2 and infinity, which round less than the usual
  * ones.
  *
- * Squares are taken some hundreds at a time, so that what is between the
- * transforms stays in the cache.
+ * A task makes a block of squares of some output channels: along one part of
+ * the input channels after the other, it transforms its own weights just before
+ * it multiplies, so that they, and the sums of all 36 products, stay in the
+ * second-level cache. Four times the weights' size never leaves it. The
+ * transformed pixels are there once for all tasks.
  */
 #include <string.h>
 
@@ -18,22 +21,31 @@
 #include "kernel/device.h"
 #include "kernel/simd/simd_int.h"
 
-#define SQUARES 256      /* at a time */
-#define LEAST_SQUARES 48 /* fewer do not pay for the weights' transform */
+#define LEAST_SQUARES 4
 #define LEAST_CHANNELS 32
-#define K_STEP 16 /* channels of the weights' transform that are one task */
+#define LEAST_TASKS 8
+#define BLOCK 64                       /* squares of a task */
+#define LARGE_BLOCK 128                /* the same where there are many */
+#define MOST_CHANNELS 64               /* of y that a task makes at a time */
+#define PART 64                        /* channels of x at a time */
+#define K_STEP 16                      /* of these turned at a time */
+#define MOST_PIXELS ((int64_t)8 << 20) /* floats of transformed ones */
+#define LINE 16 /* floats: places a power of two apart would share a set */
 
 struct work {
     const struct db_simd_convolution *s;
     const struct db_simd_isa *isa;
-    int64_t squares_y, squares_x; /* of an image */
-    int64_t first, squares;       /* those at work */
-    int64_t panels;               /* of output channels */
-    float *u;                     /* [36][panels][in, columns] */
-    float *v;                     /* [36][squares, in] */
-    float *m;                     /* [36][squares, panels columns] */
-    float *zeros;                 /* [in] */
-    float *taps;                  /* a worker's [9][K_STEP, columns] */
+    int64_t squares_y, squares_x;      /* of an image */
+    int64_t first, squares;            /* those at work */
+    int64_t blocks, block, rows;       /* squares of a block, and of a tile */
+    int64_t parts, part;               /* channels of x at a time */
+    int64_t panels, groups, group;     /* of output channels; of a task */
+    int64_t v_place, u_place, m_place; /* floats from one to the next */
+    float *v;                          /* [blocks][parts][36][block, part] */
+    float *zeros;                      /* [in] */
+    float *own;                        /* a worker's taps, u and m: */
+    int64_t own_size; /* [9][K_STEP, columns], [36][group][part, columns],
+                         [36][group][block, columns] */
 };
 
 bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
@@ -82,25 +94,25 @@ static void gather_taps(const struct work *work, int64_t channel, int64_t count,
     }
 }
 
-static void transform_weights(void *argument, int64_t index, int worker)
+/* Those of a panel, along WIDTH input channels from FIRST on. */
+static void transform_weights(const struct work *work, int64_t panel,
+                              int64_t first, int64_t width, float *taps,
+                              float *u)
 {
-    const struct work *work = argument;
-    const int64_t in = work->s->c.in_channels, columns = work->isa->columns;
-    const int64_t panel = index % work->panels;
-    const int64_t k = index / work->panels * K_STEP;
-    const int64_t width = db_blas_smaller(K_STEP, in - k);
-    float *taps = work->taps + worker * 9 * K_STEP * columns;
-    int64_t i;
+    const int64_t columns = work->isa->columns;
+    const int64_t channel = panel * columns;
+    const int64_t count =
+        db_blas_smaller(columns, work->s->c.out_channels - channel);
+    int64_t k, some, i;
 
-    gather_taps(
-        work, panel * columns,
-        db_blas_smaller(columns, work->s->c.out_channels - panel * columns), k,
-        width, taps);
-    for (i = 0; i < width; i++)
-        work->isa->winograd_weight(columns, taps + i * columns,
-                                   K_STEP * columns,
-                                   work->u + (panel * in + k + i) * columns,
-                                   work->panels * in * columns);
+    for (k = 0; k < width; k += K_STEP) {
+        some = db_blas_smaller(K_STEP, width - k);
+        gather_taps(work, channel, count, first + k, some, taps);
+        for (i = 0; i < some; i++)
+            work->isa->winograd_weight(columns, taps + i * columns,
+                                       K_STEP * columns, u + (k + i) * columns,
+                                       work->u_place);
+    }
 }
 
 /* Where a square lies: its image, and its first pixel of y. */
@@ -121,7 +133,11 @@ static void transform_input(void *argument, int64_t index, int worker)
     const struct work *work = argument;
     const dreambooth_conv2d *c = &work->s->c;
     const struct place at = place_of(work, work->first + index);
+    float *v = work->v +
+               index / work->block * work->parts * 36 * work->v_place +
+               index % work->block * work->part;
     const float *pixels[36];
+    int64_t k;
     int i;
 
     (void)worker;
@@ -134,70 +150,192 @@ static void transform_input(void *argument, int64_t index, int worker)
                     : c->x + ((at.image * c->in_height + y) * c->in_width + x) *
                                  c->in_channels;
     }
-    work->isa->winograd_input(c->in_channels, pixels,
-                              work->v + index * c->in_channels,
-                              work->squares * c->in_channels);
+    for (k = 0; k < c->in_channels; k += work->part) {
+        const int64_t some = db_blas_smaller(work->part, c->in_channels - k);
+
+        work->isa->winograd_input(some, pixels, v, work->v_place);
+        for (i = 0; i < 36; i++)
+            pixels[i] += some;
+        v += 36 * work->v_place;
+    }
 }
 
-static void transform_output(void *argument, int64_t index, int worker)
+static void transform_output(const struct work *work, int64_t square,
+                             int64_t panel, const float *m)
 {
-    const struct work *work = argument;
     const dreambooth_conv2d *c = &work->s->c;
-    const int64_t row = work->panels * work->isa->columns;
-    const struct place at = place_of(work, work->first + index);
+    const struct place at = place_of(work, square);
+    const int64_t first = panel * work->isa->columns;
     float *pixels[16];
     int i;
 
-    (void)worker;
     for (i = 0; i < 16; i++) {
         int64_t y = at.y + i / 4, x = at.x + i % 4;
 
         pixels[i] =
             y >= c->out_height || x >= c->out_width
                 ? NULL
-                : c->y + ((at.image * c->out_height + y) * c->out_width + x) *
-                             c->out_channels;
+                : c->y +
+                      ((at.image * c->out_height + y) * c->out_width + x) *
+                          c->out_channels +
+                      first;
     }
-    work->isa->winograd_output(c->out_channels, work->m + index * row,
-                               work->squares * row, c->bias, pixels);
+    work->isa->winograd_output(
+        db_blas_smaller(work->isa->columns, c->out_channels - first), m,
+        work->m_place, c->bias == NULL ? NULL : c->bias + first, pixels);
 }
 
-/* One of the 36 products. */
-static void multiply(void *argument, int64_t index, int worker)
+/* Weights that are read next: rows of 9 places. */
+struct next {
+    const float *at;
+    int64_t rows, row, place, width;
+    int64_t done; /* rows that have been fetched */
+};
+
+static struct next next_weights(const struct work *work, int64_t panel,
+                                int64_t k)
+{
+    const struct db_simd_convolution *s = work->s;
+    const int64_t out = s->c.out_channels, in = s->c.in_channels;
+    const int64_t each = work->group * work->isa->columns;
+    int64_t channel = panel * work->isa->columns;
+
+    if (k >= in) {
+        k = 0;
+        channel += each;
+    }
+    if (channel >= out)
+        return (struct next){0};
+    if (s->reversed)
+        return (struct next){.at = s->weight + k * s->weight_row + channel,
+                             .rows = db_blas_smaller(work->part, in - k),
+                             .row = s->weight_row,
+                             .place = out,
+                             .width = db_blas_smaller(each, out - channel)};
+    return (struct next){.at = s->weight + channel * s->weight_row + k,
+                         .rows = db_blas_smaller(each, out - channel),
+                         .row = s->weight_row,
+                         .place = in,
+                         .width = db_blas_smaller(work->part, in - k)};
+}
+
+/* Asks for the rows up to that share of them. */
+static void fetch(struct next *next, int64_t share, int64_t of)
+{
+#ifdef __GNUC__
+    const int64_t end = next->rows * share / of;
+    int64_t i;
+    int place;
+
+    for (; next->done < end; next->done++, next->at += next->row)
+        for (place = 0; place < 9; place++)
+            for (i = 0; i < next->width; i += LINE)
+                __builtin_prefetch(next->at + place * next->place + i, 0, 2);
+#endif
+}
+
+/* The 36 products of SQUARES and PANELS along WIDTH channels of x, added to m
+ * if ADD. */
+static void multiply(const struct work *work, int64_t squares, int64_t panels,
+                     int64_t width, const float *v, const float *u, float *m,
+                     bool add, struct next *next)
+{
+    const int64_t columns = work->isa->columns;
+    int64_t place, panel, r;
+
+    for (place = 0; place < 36; place++) {
+        for (panel = 0; panel < panels; panel++) {
+            fetch(next, place * panels + panel + 1, 36 * panels);
+            for (r = 0; r < squares; r += work->rows)
+                work->isa->winograd_tile(
+                    (int)db_blas_smaller(work->rows, squares - r), width,
+                    v + r * work->part, work->part,
+                    u + panel * work->part * columns,
+                    m + (panel * work->block + r) * columns, add);
+        }
+        v += work->v_place;
+        u += work->u_place;
+        m += work->m_place;
+    }
+}
+
+/* All parts of k: m = the products of a block of squares at v. */
+static void sum_parts(const struct work *work, int64_t first, int64_t panels,
+                      int64_t squares, const float *v, float *taps, float *u,
+                      float *m)
+{
+    const int64_t in = work->s->c.in_channels;
+    int64_t k, panel, width;
+    struct next next;
+
+    for (k = 0; k < in; k += work->part, v += 36 * work->v_place) {
+        width = db_blas_smaller(work->part, in - k);
+        for (panel = 0; panel < panels; panel++)
+            transform_weights(work, first + panel, k, width, taps,
+                              u + panel * work->part * work->isa->columns);
+        next = next_weights(work, first, k + work->part);
+        multiply(work, squares, panels, width, v, u, m, k > 0, &next);
+    }
+}
+
+static void make_block(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
-    const struct db_simd_isa *isa = work->isa;
-    const int64_t in = work->s->c.in_channels;
-    const int64_t row = work->panels * isa->columns;
-    const float *v = work->v + index * work->squares * in;
-    float *m = work->m + index * work->squares * row;
-    int64_t k, panel, r;
+    const int64_t columns = work->isa->columns;
+    const int64_t block = index % work->blocks;
+    const int64_t begun = block * work->block;
+    const int64_t first = index / work->blocks * work->group;
+    const int64_t panels = db_blas_smaller(work->group, work->panels - first);
+    const int64_t squares = db_blas_smaller(work->block, work->squares - begun);
+    float *taps = work->own + worker * work->own_size;
+    float *u = taps + 9 * K_STEP * columns, *m = u + 36 * work->u_place;
+    int64_t panel, i;
 
-    (void)worker;
-    memset(m, 0, (size_t)(work->squares * row) * sizeof(*m));
-    for (k = 0; k < in; k += DB_SIMD_MOST_K)
-        for (panel = 0; panel < work->panels; panel++)
-            for (r = 0; r < work->squares; r += isa->rows)
-                isa->tile((int)db_blas_smaller(isa->rows, work->squares - r),
-                          db_blas_smaller(DB_SIMD_MOST_K, in - k),
-                          v + r * in + k, in,
-                          work->u + ((index * work->panels + panel) * in + k) *
-                                        isa->columns,
-                          m + r * row + panel * isa->columns, row);
+    sum_parts(work, first, panels, squares,
+              work->v + block * work->parts * 36 * work->v_place, taps, u, m);
+    for (i = 0; i < squares; i++)
+        for (panel = 0; panel < panels; panel++)
+            transform_output(work, work->first + begun + i, first + panel,
+                             m + (panel * work->block + i) * columns);
 }
 
-static void run_all(const dreambooth_kernel_host *host, struct work *work,
-                    int64_t squares)
+/* A task's share: smaller where there would be too few. */
+static void divide_squares(struct work *work, int64_t squares)
 {
-    host->parallel(
-        host, work->panels * db_blas_pieces(work->s->c.in_channels, K_STEP),
-        transform_weights, work);
-    for (work->first = 0; work->first < squares; work->first += SQUARES) {
-        work->squares = db_blas_smaller(SQUARES, squares - work->first);
-        host->parallel(host, work->squares, transform_input, work);
-        host->parallel(host, 36, multiply, work);
-        host->parallel(host, work->squares, transform_output, work);
-    }
+    const int64_t columns = work->isa->columns;
+
+    work->panels = db_blas_pieces(work->s->c.out_channels, columns);
+    work->group = db_blas_smaller(work->panels, MOST_CHANNELS / columns);
+    work->blocks = db_blas_pieces(
+        squares, squares < 2 * LARGE_BLOCK ? BLOCK : LARGE_BLOCK);
+    if (work->blocks * db_blas_pieces(work->panels, work->group) < LEAST_TASKS)
+        work->group = db_blas_pieces(work->group, 2);
+    work->groups = db_blas_pieces(work->panels, work->group);
+    while (work->blocks * work->groups < LEAST_TASKS &&
+           squares >= work->blocks * BLOCK / 2)
+        work->blocks *= 2;
+    work->block = db_blas_pieces(squares, work->blocks);
+    work->blocks = db_blas_pieces(squares, work->block);
+    work->rows = db_blas_pieces(work->block,
+                                db_blas_pieces(work->block, work->isa->rows));
+}
+
+static void divide(struct work *work)
+{
+    const dreambooth_conv2d *c = &work->s->c;
+    const int64_t lanes = work->isa->lanes, columns = work->isa->columns;
+
+    work->squares_y = db_blas_pieces(c->out_height, 4);
+    work->squares_x = db_blas_pieces(c->out_width, 4);
+    divide_squares(work, c->batch * work->squares_y * work->squares_x);
+    work->parts = db_blas_pieces(c->in_channels, PART);
+    work->part = db_blas_pieces(c->in_channels, work->parts * lanes) * lanes;
+    work->parts = db_blas_pieces(c->in_channels, work->part);
+    work->v_place = work->block * work->part + LINE;
+    work->u_place = work->group * work->part * columns + LINE;
+    work->m_place = work->group * work->block * columns + LINE;
+    work->own_size =
+        9 * K_STEP * columns + 36 * (work->u_place + work->m_place);
 }
 
 int db_simd_winograd(const dreambooth_kernel_host *host,
@@ -205,28 +343,26 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
 {
     const dreambooth_conv2d *c = &convolution->c;
     struct work work = {.s = convolution, .isa = db_simd_isa_of(host)};
-    const int64_t in = c->in_channels;
-    int64_t all, some, u, v, m, taps;
+    int64_t all, each, some, own;
 
-    work.squares_y = db_blas_pieces(c->out_height, 4);
-    work.squares_x = db_blas_pieces(c->out_width, 4);
-    work.panels = db_blas_pieces(c->out_channels, work.isa->columns);
+    divide(&work);
     all = c->batch * work.squares_y * work.squares_x;
-    some = db_blas_smaller(all, SQUARES);
-    u = 36 * work.panels * in * work.isa->columns;
-    v = 36 * some * in;
-    m = 36 * some * work.panels * work.isa->columns;
-    taps = host->threads * 9 * K_STEP * work.isa->columns;
-    work.u = host->scratch_new(host,
-                               (size_t)(u + v + m + taps + in) * sizeof(float));
-    if (work.u == NULL)
+    each = work.parts * 36 * work.v_place;
+    some = db_blas_smaller(work.blocks, db_blas_larger(MOST_PIXELS / each, 1));
+    own = host->threads * work.own_size;
+    work.v = host->scratch_new(
+        host, (size_t)(some * each + own + c->in_channels) * sizeof(float));
+    if (work.v == NULL)
         return DREAMBOOTH_ENOMEM;
-    work.v = work.u + u;
-    work.m = work.v + v;
-    work.taps = work.m + m;
-    work.zeros = work.taps + taps;
-    memset(work.zeros, 0, (size_t)in * sizeof(float));
-    run_all(host, &work, all);
-    host->scratch_free(host, work.u);
+    work.own = work.v + some * each;
+    work.zeros = work.own + own;
+    memset(work.zeros, 0, (size_t)c->in_channels * sizeof(float));
+    for (; work.first < all; work.first += some * work.block) {
+        work.squares = db_blas_smaller(some * work.block, all - work.first);
+        work.blocks = db_blas_pieces(work.squares, work.block);
+        host->parallel(host, work.squares, transform_input, &work);
+        host->parallel(host, work.blocks * work.groups, make_block, &work);
+    }
+    host->scratch_free(host, work.v);
     return DREAMBOOTH_OK;
 }
