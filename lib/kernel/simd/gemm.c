@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gemm slot. An A whose rows run along k is read where it lies; so when B
- * is such a one, and the larger, the two change places. Where there is little
- * to do, blas is as good.
+ * The gemm slot. An A whose rows run along k is read where it lies. Where there
+ * is little to do, blas is as good.
  */
 #include <string.h>
 
@@ -12,7 +11,8 @@
 #include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
-#define LEAST_ROWS 4                  /* below, memory is what counts */
+#define LEAST_ROWS 4     /* below, memory is what counts */
+#define MOST_COLUMNS 160 /* for which rows are not split into tiles */
 #define LEAST_WORK ((int64_t)1 << 14) /* m n k of a product worth packing */
 
 struct operand {
@@ -36,6 +36,10 @@ static void lay_rows(const struct db_simd_product *p, int64_t row,
         *out = (struct db_simd_rows){a->at + row * a->row + first, a->row};
         return;
     }
+    if (p->step != 0) {
+        *out = (struct db_simd_rows){a->at + first * a->row + row, 0};
+        return;
+    }
     p->isa->split(count, width, a->at + first * a->row + row, a->row, buffer);
     *out = (struct db_simd_rows){buffer, 0};
 }
@@ -46,48 +50,25 @@ static void pack_columns(const struct db_simd_product *p, int64_t column,
 {
     const struct source *source = p->source;
     const struct operand *b = &source->b;
-    int64_t k, n;
 
     (void)buffer;
-    if (b->along_k) {
+    if (b->along_k)
         p->isa->turn((int)count, width, b->at + column * b->row + first, b->row,
                      source->alpha, panel);
-        return;
-    }
-    for (k = 0; k < width; k++) {
-        const float *from = b->at + (first + k) * b->row + column;
-        float *to = panel + k * p->isa->columns;
-
-        for (n = 0; n < count; n++)
-            to[n] = source->alpha * from[n];
-        for (; n < p->isa->columns; n++)
-            to[n] = 0.0f;
-    }
+    else
+        p->isa->copy((int)count, width, b->at + first * b->row + column, b->row,
+                     source->alpha, panel);
 }
 
-/* c^T = b^T a^T by way of memory, then turned. */
-static int multiply_turned(const dreambooth_kernel_host *host,
-                           const struct db_simd_product *straight,
-                           const struct source *source)
+static struct db_simd_origin find_columns(const struct db_simd_product *p,
+                                          int64_t column, int64_t first)
 {
-    const struct source turned = {source->b, source->a, source->alpha};
-    struct db_simd_product p = *straight;
-    int status;
+    const struct operand *b = &((const struct source *)p->source)->b;
 
-    p.m = straight->n;
-    p.n = straight->m;
-    p.source = &turned;
-    p.bias = NULL;
-    p.c_row = p.n;
-    p.c = host->scratch_new(host, (size_t)(p.m * p.n) * sizeof(float));
-    if (p.c == NULL)
-        return DREAMBOOTH_ENOMEM;
-    status = db_simd_multiply(host, &p);
-    if (status == DREAMBOOTH_OK)
-        db_simd_transpose(host, p.c, p.m, p.n, straight->bias, straight->c,
-                          straight->c_row);
-    host->scratch_free(host, p.c);
-    return status;
+    return (struct db_simd_origin){b->at + (b->along_k
+                                                ? column * b->row + first
+                                                : first * b->row + column),
+                                   b->row, b->along_k};
 }
 
 static int multiply_one(const dreambooth_kernel_host *host,
@@ -97,20 +78,21 @@ static int multiply_one(const dreambooth_kernel_host *host,
         {g->a + i * g->a_step, g->lda, !g->transpose_a},
         {g->b + i * g->b_step, g->ldb, g->transpose_b},
         g->alpha};
-    const struct db_simd_product p = {.isa = db_simd_isa_of(host),
-                                      .m = g->m,
-                                      .n = g->n,
-                                      .k = g->k,
-                                      .lay = lay_rows,
-                                      .pack = pack_columns,
-                                      .source = &source,
-                                      .c = g->c + i * g->c_step,
-                                      .c_row = g->ldc,
-                                      .beta = g->beta,
-                                      .bias = g->bias};
+    const struct db_simd_product p = {
+        .isa = db_simd_isa_of(host),
+        .m = g->m,
+        .n = g->n,
+        .k = g->k,
+        .lay = lay_rows,
+        .pack = pack_columns,
+        .find = find_columns,
+        .step = g->transpose_a && g->n <= MOST_COLUMNS ? g->lda : 0,
+        .source = &source,
+        .c = g->c + i * g->c_step,
+        .c_row = g->ldc,
+        .beta = g->beta,
+        .bias = g->bias};
 
-    if (source.b.along_k && g->m < g->n && g->beta == 0.0f)
-        return multiply_turned(host, &p, &source);
     return db_simd_multiply(host, &p);
 }
 

@@ -70,6 +70,25 @@ static void turn(int count, int64_t k, const float *source, int64_t row,
     }
 }
 
+static void copy(int count, int64_t k, const float *source, int64_t row,
+                 float factor, float *panel)
+{
+    int64_t i;
+    int v, j;
+
+    for (i = 0; i < k && count == COLUMNS; i++)
+#pragma GCC unroll 4
+        for (v = 0; v < COLUMNS; v += LANES)
+            store(panel + i * COLUMNS + v, factor * load(source + i * row + v));
+    for (; i < k; i++)
+        for (j = 0; j < COLUMNS; j++)
+            panel[i * COLUMNS + j] =
+                j < count ? factor * source[i * row + j] : 0.0f;
+}
+
+#define WHOLE                                                                  \
+    ((ROWS + LANES - 1) / LANES * LANES) /* vectors for a tile's rows */
+
 /* Whole vectors are copied: what is behind a row's end, the next row covers. */
 static void split(int64_t count, int64_t k, const float *source, int64_t step,
                   float *tiles)
@@ -77,7 +96,7 @@ static void split(int64_t count, int64_t k, const float *source, int64_t step,
     int64_t r, i;
     int j;
 
-    for (r = 0; r + ROWS + LANES <= count; r += ROWS, tiles += k * ROWS)
+    for (r = 0; r + WHOLE <= count; r += ROWS, tiles += k * ROWS)
         for (i = 0; i < k; i++)
             for (j = 0; j < ROWS; j += LANES)
                 store(tiles + i * ROWS + j, load(source + i * step + r + j));

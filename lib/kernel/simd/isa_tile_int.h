@@ -3,76 +3,111 @@
 
 #define GROUP 3 /* rows that one pointer reaches: 0, 1 and 2 strides away */
 
-INLINE void add_tile(const int count, vector sums[ROWS][VECTORS], float *c,
-                     int64_t c_row)
+/* What SUMS are to C. */
+INLINE void finish_tile(const int count, vector sums[ROWS][VECTORS],
+                        const struct db_simd_tile *t)
 {
     int r, v;
 
-#pragma GCC unroll 16
-    for (r = 0; r < count; r++)
-#pragma GCC unroll 4
-        for (v = 0; v < VECTORS; v++)
-            store(c + r * c_row + v * LANES,
-                  load(c + r * c_row + v * LANES) + sums[r][v]);
-}
-
-/* COUNT is a constant wherever this is called, so that sums are registers. */
-INLINE void multiply_rows(const int count, int64_t k, const float *a,
-                          int64_t a_row, const float *b, float *c,
-                          int64_t c_row)
-{
-    vector sums[ROWS][VECTORS] = {{{0}}};
-    const float *at[(ROWS + GROUP - 1) / GROUP];
-    int r, v, g;
-
-#pragma GCC unroll 16
-    for (g = 0; g * GROUP < count; g++)
-        at[g] = a + g * GROUP * a_row;
-    for (; k > 0; k--) {
-        vector row[VECTORS];
-
-#pragma GCC unroll 4
-        for (v = 0; v < VECTORS; v++)
-            row[v] = load(b + v * LANES);
-#pragma GCC unroll 16
-        for (r = 0; r < count; r++) {
-            float value = at[r / GROUP][r % GROUP * a_row];
-
-#pragma GCC unroll 4
-            for (v = 0; v < VECTORS; v++)
-                sums[r][v] += value * row[v];
-        }
-#pragma GCC unroll 16
-        for (g = 0; g * GROUP < count; g++)
-            at[g]++;
-        b += COLUMNS;
-    }
-    add_tile(count, sums, c, c_row);
-}
-
-/* The same with neighbours in rows: a[r, k] lies at a[k A_STEP + r]. */
-INLINE void multiply_columns(const int count, int64_t k, const float *a,
-                             int64_t a_step, const float *b, float *c,
-                             int64_t c_row)
-{
-    vector sums[ROWS][VECTORS] = {{{0}}};
-    int r, v;
-
-    for (; k > 0; k--) {
-        vector row[VECTORS];
-
-#pragma GCC unroll 4
-        for (v = 0; v < VECTORS; v++)
-            row[v] = load(b + v * LANES);
+    if (t->adds) {
 #pragma GCC unroll 16
         for (r = 0; r < count; r++)
 #pragma GCC unroll 4
             for (v = 0; v < VECTORS; v++)
-                sums[r][v] += a[r] * row[v];
-        a += a_step;
-        b += COLUMNS;
+                sums[r][v] += load(t->c + r * t->c_row + v * LANES);
+    } else if (t->bias != NULL) {
+#pragma GCC unroll 4
+        for (v = 0; v < VECTORS; v++) {
+            const vector bias = load(t->bias + v * LANES);
+
+#pragma GCC unroll 16
+            for (r = 0; r < count; r++)
+                sums[r][v] += bias;
+        }
     }
-    add_tile(count, sums, c, c_row);
+#pragma GCC unroll 16
+    for (r = 0; r < count; r++)
+#pragma GCC unroll 4
+        for (v = 0; v < VECTORS; v++)
+            store(t->c + r * t->c_row + v * LANES, sums[r][v]);
+}
+
+/* COUNT is a constant wherever this is called, so that sums are registers. */
+INLINE void multiply_rows(const int count, const struct db_simd_tile *t)
+{
+    vector sums[ROWS][VECTORS] = {{{0}}};
+    const float *at[(ROWS + GROUP - 1) / GROUP];
+    const int64_t a_row = t->a_row;
+    const float *b = t->b;
+    const int64_t pieces = t->fetch.lines > 0 ? t->fetch.lines : 1;
+    const int64_t piece = pieces > 1 ? t->k / pieces : t->k;
+    int64_t i, k;
+    int r, v, g;
+
+#pragma GCC unroll 16
+    for (g = 0; g * GROUP < count; g++)
+        at[g] = t->a + g * GROUP * a_row;
+    for (i = 0; i < pieces; i++) {
+        const float *fetch =
+            t->fetch.lines > 0 ? t->fetch.at + i * t->fetch.line : b;
+
+        for (k = i + 1 < pieces ? piece : t->k - i * piece; k > 0; k--) {
+            __builtin_prefetch(fetch, 0, 2);
+            fetch += t->fetch.lines;
+            vector row[VECTORS];
+
+#pragma GCC unroll 4
+            for (v = 0; v < VECTORS; v++)
+                row[v] = load(b + v * LANES);
+#pragma GCC unroll 16
+            for (r = 0; r < count; r++) {
+                float value = at[r / GROUP][r % GROUP * a_row];
+
+#pragma GCC unroll 4
+                for (v = 0; v < VECTORS; v++)
+                    sums[r][v] += value * row[v];
+            }
+#pragma GCC unroll 16
+            for (g = 0; g * GROUP < count; g++)
+                at[g]++;
+            b += COLUMNS;
+        }
+    }
+    finish_tile(count, sums, t);
+}
+
+/* The same with neighbours in rows. */
+INLINE void multiply_columns(const int count, const struct db_simd_tile *t)
+{
+    vector sums[ROWS][VECTORS] = {{{0}}};
+    const float *a = t->a, *b = t->b;
+    const int64_t pieces = t->fetch.lines > 0 ? t->fetch.lines : 1;
+    const int64_t piece = pieces > 1 ? t->k / pieces : t->k;
+    int64_t i, k;
+    int r, v;
+
+    for (i = 0; i < pieces; i++) {
+        const float *fetch =
+            t->fetch.lines > 0 ? t->fetch.at + i * t->fetch.line : b;
+
+        for (k = i + 1 < pieces ? piece : t->k - i * piece; k > 0; k--) {
+            __builtin_prefetch(fetch, 0, 2);
+            fetch += t->fetch.lines;
+            vector row[VECTORS];
+
+#pragma GCC unroll 4
+            for (v = 0; v < VECTORS; v++)
+                row[v] = load(b + v * LANES);
+#pragma GCC unroll 16
+            for (r = 0; r < count; r++)
+#pragma GCC unroll 4
+                for (v = 0; v < VECTORS; v++)
+                    sums[r][v] += a[r] * row[v];
+            a += t->a_step;
+            b += COLUMNS;
+        }
+    }
+    finish_tile(count, sums, t);
 }
 
 #define FOR_EACH_COUNT(what)                                                   \
@@ -85,37 +120,60 @@ INLINE void multiply_columns(const int count, int64_t k, const float *a,
 #endif
 
 #define ONE_TILE(count)                                                        \
-    static void rows_##count(int64_t k, const float *a, int64_t a_row,         \
-                             const float *b, float *c, int64_t c_row)          \
+    static void rows_##count(const struct db_simd_tile *t)                     \
     {                                                                          \
-        multiply_rows(count, k, a, a_row, b, c, c_row);                        \
+        multiply_rows(count, t);                                               \
     }                                                                          \
-    static void columns_##count(int64_t k, const float *a, int64_t a_step,     \
-                                const float *b, float *c, int64_t c_row)       \
+    static void columns_##count(const struct db_simd_tile *t)                  \
     {                                                                          \
-        multiply_columns(count, k, a, a_step, b, c, c_row);                    \
+        multiply_columns(count, t);                                            \
     }
 FOR_EACH_COUNT(ONE_TILE)
 
 #define ROWS_OF(count) rows_##count,
 #define COLUMNS_OF(count) columns_##count,
 
+static void any_tile(const struct db_simd_tile *t)
+{
+    static void (*const rows[])(const struct db_simd_tile *) = {
+        FOR_EACH_COUNT(ROWS_OF)};
+    static void (*const columns[])(const struct db_simd_tile *) = {
+        FOR_EACH_COUNT(COLUMNS_OF)};
+
+    const int last = t->count - 1;
+
+    if (t->a_step == 0)
+        rows[last](t);
+    else
+        columns[last](t);
+}
+
 static void tile(int count, int64_t k, const float *a, int64_t a_row,
                  const float *b, float *c, int64_t c_row)
 {
-    static void (*const by_count[])(int64_t, const float *, int64_t,
-                                    const float *, float *,
-                                    int64_t) = {FOR_EACH_COUNT(ROWS_OF)};
+    const struct db_simd_tile t = {.count = count,
+                                   .k = k,
+                                   .a = a,
+                                   .a_row = a_row,
+                                   .b = b,
+                                   .c = c,
+                                   .c_row = c_row,
+                                   .adds = true};
 
-    by_count[count - 1](k, a, a_row, b, c, c_row);
+    any_tile(&t);
 }
 
 static void turned_tile(int count, int64_t k, const float *a, int64_t a_step,
                         const float *b, float *c, int64_t c_row)
 {
-    static void (*const by_count[])(int64_t, const float *, int64_t,
-                                    const float *, float *,
-                                    int64_t) = {FOR_EACH_COUNT(COLUMNS_OF)};
+    const struct db_simd_tile t = {.count = count,
+                                   .k = k,
+                                   .a = a,
+                                   .a_step = a_step,
+                                   .b = b,
+                                   .c = c,
+                                   .c_row = c_row,
+                                   .adds = true};
 
-    by_count[count - 1](k, a, a_step, b, c, c_row);
+    any_tile(&t);
 }

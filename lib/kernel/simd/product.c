@@ -1,238 +1,415 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The product of two matrices that are not in memory as such (Goto and van de
- * Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). For one
- * part of k after the other, B is packed in panels as wide as a tile; then
- * tasks take blocks of A's rows and go along the panels, each of which meets
- * all tiles of the block while it is in the first-level cache. Where C is
- * large, a row of tiles meets several panels in the second-level cache, to stay
- * longer in its part of C.
+ * Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). A task
+ * makes a block of C, and goes through k in parts that stay in the cache. Where
+ * C has several rows of blocks, B is packed before, in panels as wide as a
+ * tile, as much of k at once as there is room for; else a panel has one reader,
+ * which packs it.
  */
 #include <string.h>
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/simd_int.h"
 
-#define BLOCK_TILES 20             /* rows of tiles in a block of A */
-#define LEAST_TASKS 12             /* below, a block's panels are divided */
-#define LARGE_C ((int64_t)1 << 20) /* floats of C that leave the cache */
-#define GROUP 16     /* panels then, so that a visit of C is worth its pages */
-#define MOST_ROWS 16 /* of it */
+#define BLOCK_ROWS 280             /* that share what they read of B */
+#define LEAST_ROWS 56              /* of a block that came from a division */
+#define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
+#define ENOUGH_TASKS 40
+#define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
+#define MOST_ROWS 16              /* of a tile */
+#define PACKED_TOGETHER 4         /* panels */
+#define LINES 16                  /* of B that are read together */
+#define LINE 16                   /* floats of a line of memory */
 
 struct work {
     const struct db_simd_product *p;
-    int64_t part_k;                /* how k is divided */
-    int64_t first_k, k;            /* the part at work */
-    int64_t block_m;               /* rows of a block */
-    int64_t panels;                /* of all columns */
-    int64_t blocks_n, panels_each; /* tasks along n, and panels of each */
-    int64_t group;  /* panels that a row of tiles meets at once */
-    float *packed;  /* [panels][k, columns] */
-    float *buffers; /* a worker's own */
-    int64_t buffer; /* floats of each */
+    int64_t part_k;     /* how k is divided */
+    int64_t parts;      /* that are packed at once */
+    int64_t first_k, k; /* those at work */
+    int64_t block_m, blocks_m;
+    int64_t panels, blocks_n; /* all columns, and how many pieces of them */
+    float *packed;  /* [panels][k, columns]; NULL: each task packs its own */
+    float *buffers; /* a worker's own: rows of A, columns of B, a panel */
+    int64_t rows_size, panel_size, buffer; /* floats of each, and of all */
 };
 
-static void pack_panel(void *argument, int64_t index, int worker)
+static int64_t width_of(const struct work *work, int64_t panel)
 {
-    const struct work *work = argument;
-    const struct db_simd_product *p = work->p;
-    const int64_t column = index * p->isa->columns;
-
-    p->pack(p, column, db_blas_smaller(p->isa->columns, p->n - column),
-            work->first_k, work->k, work->buffers + worker * work->buffer,
-            work->packed + column * work->k);
+    return db_blas_smaller(work->p->isa->columns,
+                           work->p->n - panel * work->p->isa->columns);
 }
 
-/* Puts beta c + bias where the product is going to be added. */
-static void begin(const struct db_simd_product *p, int64_t row, int64_t rows,
-                  int64_t column, int64_t columns)
+/* Whether columns of B are neighbours in memory. */
+static bool is_across(const struct db_simd_product *p)
 {
-    const float *bias = p->bias == NULL ? NULL : p->bias + column;
+    return p->find != NULL && !p->find(p, 0, 0).along_k;
+}
+
+/* Panels [begun, end) for K values from FIRST on, PANEL floats apart. Columns
+ * that are neighbours are read together, some lines at a time. */
+static void pack(const struct work *work, int64_t begun, int64_t end,
+                 int64_t first, int64_t k, int worker, float *to, int64_t panel)
+{
+    const struct db_simd_product *p = work->p;
+    const int64_t step = is_across(p) ? LINES : k;
+    float *buffer = work->buffers + worker * work->buffer + work->rows_size;
+    int64_t done, i;
+
+    for (done = 0; done < k; done += step)
+        for (i = begun; i < end; i++)
+            p->pack(p, i * p->isa->columns, width_of(work, i), first + done,
+                    db_blas_smaller(step, k - done), buffer,
+                    to + (i - begun) * panel + done * p->isa->columns);
+}
+
+static void pack_shared(void *argument, int64_t index, int worker)
+{
+    const struct work *work = argument;
+    const int64_t columns = work->p->isa->columns;
+    const int64_t begun = index / work->parts * PACKED_TOGETHER;
+    const int64_t first = index % work->parts * work->part_k;
+
+    if (first < work->k)
+        pack(work, begun,
+             db_blas_smaller(begun + PACKED_TOGETHER, work->panels),
+             work->first_k + first,
+             db_blas_smaller(work->part_k, work->k - first), worker,
+             work->packed + (begun * work->k + first) * columns,
+             work->k * columns);
+}
+
+/* Puts beta c + bias where tiles add, if that is not what is there. */
+static void begin(const struct db_simd_product *p, int64_t row, int64_t rows,
+                  int64_t column, int64_t end)
+{
     int64_t r, n;
 
-    if (p->beta == 1.0f && bias == NULL)
+    if (p->beta == 0.0f || (p->beta == 1.0f && p->bias == NULL))
         return;
     for (r = row; r < row + rows; r++) {
-        float *c = p->c + r * p->c_row + column;
+        float *c = p->c + r * p->c_row;
 
-        if (p->beta == 0.0f && bias != NULL)
-            memcpy(c, bias, (size_t)columns * sizeof(*c));
-        else if (p->beta == 0.0f)
-            memset(c, 0, (size_t)columns * sizeof(*c));
-        else
-            for (n = 0; n < columns; n++)
-                c[n] = p->beta * c[n] + (bias == NULL ? 0.0f : bias[n]);
+        for (n = column; n < end; n++)
+            c[n] = p->beta * c[n] + (p->bias == NULL ? 0.0f : p->bias[n]);
     }
 }
 
-static void one_tile(const struct db_simd_product *p, int count, int64_t k,
-                     const struct db_simd_rows *rows, int64_t row,
-                     const float *panel, float *c, int64_t c_row)
-{
-    const float *a = rows->at + row * rows->row;
-
-    if (rows->row != 0)
-        p->isa->tile(count, k, a, rows->row, panel, c, c_row);
-    else
-        p->isa->turned_tile(count, k, a + row * k, p->isa->rows, panel, c,
-                            c_row);
-}
-
-/* A tile at the right edge is added to C by way of a whole one. */
-static void edge_tile(const struct db_simd_product *p, int count, int64_t k,
-                      const struct db_simd_rows *rows, int64_t row,
-                      const float *panel, float *c, int64_t width)
+/* A tile at the right edge reaches C by way of a whole one. */
+static void edge_tile(const struct db_simd_product *p,
+                      const struct db_simd_tile *t, int64_t width)
 {
     float whole[MOST_ROWS * DB_SIMD_MOST_COLUMNS];
+    struct db_simd_tile inner = *t;
     int64_t n;
     int r;
 
-    memset(whole, 0, (size_t)(count * p->isa->columns) * sizeof(*whole));
-    one_tile(p, count, k, rows, row, panel, whole, p->isa->columns);
-    for (r = 0; r < count; r++)
+    inner.c = whole;
+    inner.c_row = p->isa->columns;
+    inner.bias = NULL;
+    inner.adds = false;
+    p->isa->any_tile(&inner);
+    for (r = 0; r < t->count; r++)
         for (n = 0; n < width; n++)
-            c[r * p->c_row + n] += whole[r * p->isa->columns + n];
+            t->c[r * t->c_row + n] = whole[r * p->isa->columns + n] +
+                                     (t->adds           ? t->c[r * t->c_row + n]
+                                      : t->bias != NULL ? t->bias[n]
+                                                        : 0.0f);
 }
 
-/* COUNT rows from ROW on of a block at R, times one panel. */
-static void meet_panel(const struct work *work, int64_t r, int64_t count,
-                       const struct db_simd_rows *rows, int64_t row,
-                       int64_t panel)
+/* The rows of a block for a part of k. */
+struct block {
+    int64_t row, count, first, k;
+    struct db_simd_rows rows;
+    int64_t tile; /* rows of one */
+};
+
+/* The tile of a block at row R of it, times one panel. */
+static void meet_panel(const struct work *work, const struct block *block,
+                       int64_t r, int64_t panel, const float *packed,
+                       const struct db_simd_fetch *fetch)
 {
     const struct db_simd_product *p = work->p;
     const int64_t column = panel * p->isa->columns;
-    const int64_t width = db_blas_smaller(p->isa->columns, p->n - column);
-    const float *packed = work->packed + column * work->k;
-    const int some = (int)db_blas_smaller(p->isa->rows, count - r);
-    float *c = p->c + (row + r) * p->c_row + column;
+    const int64_t width = width_of(work, panel);
+    struct db_simd_tile t = {
+        .count = (int)db_blas_smaller(block->tile, block->count - r),
+        .k = block->k,
+        .b = packed,
+        .c = p->c + (block->row + r) * p->c_row + column,
+        .c_row = p->c_row,
+        .adds = block->first > 0 || p->beta != 0.0f,
+        .fetch = *fetch};
 
+    if (block->rows.row != 0) {
+        t.a = block->rows.at + r * block->rows.row;
+        t.a_row = block->rows.row;
+    } else if (p->step != 0) {
+        t.a = block->rows.at + r;
+        t.a_step = p->step;
+    } else {
+        t.a = block->rows.at + r * block->k;
+        t.a_step = p->isa->rows;
+    }
+    if (p->bias != NULL)
+        t.bias = p->bias + column;
     if (width == p->isa->columns)
-        one_tile(p, some, work->k, rows, r, packed, c, p->c_row);
+        p->isa->any_tile(&t);
     else
-        edge_tile(p, some, work->k, rows, r, packed, c, width);
+        edge_tile(p, &t, width);
 }
 
-/* Asks for the next part's share of rows in [first, end) of a block, which lie
- * far apart in memory: no processor guesses that. */
-static void fetch_ahead(const struct db_simd_rows *rows, int64_t first,
-                        int64_t end, int64_t k, int64_t next)
+/* The next tile's part of C is asked for while one is made. */
+static void fetch_c(const struct db_simd_product *p, int64_t row, int64_t rows,
+                    int64_t column)
 {
 #ifdef __GNUC__
-    int64_t r, i;
+    const int64_t last = db_blas_smaller(row + rows, p->m);
+    const int64_t end = db_blas_smaller(column + p->isa->columns, p->n);
+    int64_t r, n;
 
-    for (r = first; r < end; r++)
-        for (i = 0; i < next; i += 16)
-            __builtin_prefetch(rows->at + r * rows->row + k + i, 0, 2);
+    for (r = row; r < last; r++)
+        for (n = column; n < end; n += LINE)
+            __builtin_prefetch(p->c + r * p->c_row + n, 1, 3);
 #endif
+}
+
+/* Rows of A that follow the tile at row R, a share of them with each panel. */
+static struct db_simd_fetch next_rows(const struct work *work,
+                                      const struct block *block, int64_t r,
+                                      int64_t share, int64_t shares)
+{
+    const struct db_simd_rows *rows = &block->rows;
+    const int64_t each = db_blas_pieces(block->tile, shares);
+    const int64_t first = share * each;
+    struct db_simd_fetch fetch = {.line = rows->row};
+
+    if (rows->row == 0 || first >= block->tile)
+        return fetch;
+    fetch.lines = db_blas_smaller(each, block->tile - first);
+    if (r + block->tile < block->count) {
+        r += block->tile + first;
+        fetch.lines = db_blas_smaller(fetch.lines, block->count - r);
+        fetch.at = rows->at + r * rows->row;
+    } else if (rows->row > block->k &&
+               block->first + block->k < work->first_k + work->k) {
+        fetch.at = rows->at + first * rows->row + block->k;
+    } else {
+        fetch.lines = 0;
+    }
+    return fetch;
+}
+
+/* Row by row of tiles, which stay in their part of C. */
+static void meet_shared(const struct work *work, const struct block *block,
+                        int64_t begun, int64_t end)
+{
+    const struct db_simd_product *p = work->p;
+    int64_t r, panel;
+
+    for (r = 0; r < block->count; r += block->tile)
+        for (panel = begun; panel < end; panel++) {
+            const bool is_last = panel + 1 == end;
+            const struct db_simd_fetch fetch =
+                next_rows(work, block, r, panel - begun, end - begun);
+
+            fetch_c(p, block->row + r + (is_last ? block->tile : 0),
+                    block->tile,
+                    (is_last ? begun : panel + 1) * p->isa->columns);
+            meet_panel(work, block, r, panel,
+                       work->packed +
+                           (panel * work->k + block->first - work->first_k) *
+                               p->isa->columns,
+                       &fetch);
+        }
+}
+
+/* A share of what PANEL is packed of, if its columns are long lines. */
+static struct db_simd_fetch next_panel(const struct work *work, int64_t panel,
+                                       int64_t first, int64_t share,
+                                       int64_t shares)
+{
+    const struct db_simd_product *p = work->p;
+    struct db_simd_fetch fetch = {0};
+    struct db_simd_origin from;
+    int64_t width, each;
+
+    if (p->find == NULL || is_across(p) || panel >= work->panels)
+        return fetch;
+    from = p->find(p, panel * p->isa->columns, first);
+    width = width_of(work, panel);
+    each = db_blas_pieces(width, shares);
+    if (each * share < width) {
+        fetch.at = from.at + each * share * from.row;
+        fetch.lines = db_blas_smaller(each, width - each * share);
+        fetch.line = from.row;
+    }
+    return fetch;
+}
+
+static void meet_own(const struct work *work, const struct block *block,
+                     int64_t begun, int64_t end, int worker)
+{
+    const bool together = is_across(work->p);
+    const int64_t tiles = db_blas_pieces(block->count, block->tile);
+    const int64_t next = block->first + block->k;
+    float *packed = work->buffers + worker * work->buffer + work->rows_size +
+                    work->panel_size;
+    int64_t i, panel;
+
+    if (together)
+        pack(work, begun, end, block->first, block->k, worker, packed,
+             work->panel_size);
+    for (panel = begun; panel < end; panel++) {
+        if (!together)
+            pack(work, panel, panel + 1, block->first, block->k, worker, packed,
+                 0);
+        for (i = 0; i < tiles; i++) {
+            const struct db_simd_fetch fetch =
+                panel + 1 < end
+                    ? next_panel(work, panel + 1, block->first, i, tiles)
+                : next < work->p->k ? next_panel(work, begun, next, i, tiles)
+                                    : next_panel(work, end, 0, i, tiles);
+
+            meet_panel(work, block, i * block->tile, panel, packed, &fetch);
+        }
+        if (together)
+            packed += work->panel_size;
+    }
+}
+
+/* Rows of a tile, as even as they can be where they need no packing. */
+static int64_t tile_of(const struct db_simd_product *p,
+                       const struct block *block)
+{
+    if (block->rows.row == 0 && p->step == 0)
+        return p->isa->rows;
+    return db_blas_pieces(block->count,
+                          db_blas_pieces(block->count, p->isa->rows));
 }
 
 static void multiply_block(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
     const struct db_simd_product *p = work->p;
-    const int64_t row = index / work->blocks_n * work->block_m;
-    const int64_t count = db_blas_smaller(work->block_m, p->m - row);
-    const int64_t begun = index % work->blocks_n * work->panels_each;
-    const int64_t end =
-        db_blas_smaller(begun + work->panels_each, work->panels);
-    const int64_t next =
-        db_blas_smaller(work->part_k, p->k - work->first_k - work->k);
-    struct db_simd_rows rows;
-    int64_t first = begun, last, panel, r;
+    const int64_t n = index % work->blocks_n;
+    const int64_t begun = n * work->panels / work->blocks_n;
+    const int64_t end = (n + 1) * work->panels / work->blocks_n;
+    const int64_t last = work->first_k + work->k;
+    struct block block = {.row = index / work->blocks_n * work->block_m,
+                          .first = work->first_k};
 
-    if (work->first_k == 0)
-        begin(p, row, count, first * p->isa->columns,
-              db_blas_smaller((end - first) * p->isa->columns,
-                              p->n - first * p->isa->columns));
-    p->lay(p, row, count, work->first_k, work->k,
-           work->buffers + worker * work->buffer, &rows);
-    for (; first < end; first += work->group) {
-        last = db_blas_smaller(first + work->group, end);
-        if (rows.row > work->part_k)
-            fetch_ahead(&rows, count * (first - begun) / (end - begun),
-                        count * (last - begun) / (end - begun), work->k, next);
-        for (r = 0; r < count; r += p->isa->rows)
-            for (panel = first; panel < last; panel++)
-                meet_panel(work, r, count, &rows, row, panel);
+    block.count = db_blas_smaller(work->block_m, p->m - block.row);
+    if (block.first == 0)
+        begin(p, block.row, block.count, begun * p->isa->columns,
+              db_blas_smaller(end * p->isa->columns, p->n));
+    do {
+        block.k = db_blas_smaller(work->part_k, last - block.first);
+        p->lay(p, block.row, block.count, block.first, block.k,
+               work->buffers + worker * work->buffer, &block.rows);
+        block.tile = tile_of(p, &block);
+        if (work->packed != NULL)
+            meet_shared(work, &block, begun, end);
+        else
+            meet_own(work, &block, begun, end, worker);
+        block.first += block.k;
+    } while (block.first < last);
+}
+
+/* Panels that are worth reading together at least. */
+static int64_t least_group(const struct work *work)
+{
+    if (work->blocks_m > 1 || !is_across(work->p))
+        return 1;
+    return work->panels >= 32 ? 4 : work->panels >= 8 ? 2 : 1;
+}
+
+/* As many tasks as keep all threads busy, where there is so much to do. */
+static void divide_further(struct work *work)
+{
+    const int64_t most_n = db_blas_pieces(work->panels, least_group(work));
+
+    while (work->blocks_m * work->blocks_n < ENOUGH_TASKS) {
+        const int64_t rows = db_blas_pieces(work->p->m, work->blocks_m);
+        const int64_t columns = db_blas_pieces(work->panels, work->blocks_n) *
+                                work->p->isa->columns;
+
+        if (work->blocks_m > 1 && rows >= 2 * LEAST_ROWS && 2 * rows > columns)
+            work->blocks_m *= 2;
+        else if (work->blocks_n < most_n)
+            work->blocks_n = db_blas_smaller(2 * work->blocks_n, most_n);
+        else
+            return;
     }
 }
 
 static void divide(struct work *work)
 {
     const struct db_simd_product *p = work->p;
-    const int64_t tiles = db_blas_pieces(p->m, p->isa->rows);
-    int64_t blocks_m = db_blas_pieces(tiles, BLOCK_TILES);
-    int64_t parts_k = db_blas_larger(db_blas_pieces(p->k, DB_SIMD_MOST_K), 1);
+    const int64_t columns = p->isa->columns;
+    const int64_t parts =
+        db_blas_larger(db_blas_pieces(p->k, DB_SIMD_MOST_K), 1);
 
-    work->part_k = db_blas_larger(db_blas_pieces(p->k, parts_k), 1);
-    work->block_m = db_blas_pieces(tiles, blocks_m) * p->isa->rows;
-    blocks_m = db_blas_pieces(p->m, work->block_m);
-    work->panels = db_blas_pieces(p->n, p->isa->columns);
-    work->blocks_n =
-        db_blas_smaller(work->panels, db_blas_pieces(LEAST_TASKS, blocks_m));
-    work->panels_each = db_blas_pieces(work->panels, work->blocks_n);
-    work->blocks_n = db_blas_pieces(work->panels, work->panels_each);
-    work->group = p->m * p->n > LARGE_C ? GROUP : 1;
+    work->part_k = db_blas_larger(db_blas_pieces(p->k, parts), 1);
+    work->panels = db_blas_pieces(p->n, columns);
+    work->parts = db_blas_smaller(
+        parts,
+        db_blas_larger(PACKED / (work->panels * columns * work->part_k), 1));
+    work->blocks_m = db_blas_pieces(p->m, BLOCK_ROWS);
+    work->blocks_n = db_blas_pieces(
+        work->panels, db_blas_larger(GROUP / (work->part_k * columns), 1));
+    divide_further(work);
+    work->block_m =
+        db_blas_pieces(db_blas_pieces(p->m, work->blocks_m), p->isa->rows) *
+        p->isa->rows;
+    work->blocks_m = db_blas_pieces(p->m, work->block_m);
+}
+
+/* Divides the scratch memory, whose size in floats it returns. */
+static int64_t place(struct work *work, const dreambooth_kernel_host *host,
+                     float *memory)
+{
+    const struct db_simd_isa *isa = work->p->isa;
+    const int64_t columns = work->panels * isa->columns;
+    const int64_t k = db_blas_smaller(work->p->k, work->parts * work->part_k);
+    int64_t all;
+
+    work->panel_size = work->part_k * isa->columns;
+    work->rows_size = work->part_k * work->block_m + isa->columns;
+    work->buffer = work->rows_size + work->panel_size;
+    if (work->blocks_m == 1)
+        work->buffer +=
+            db_blas_pieces(work->panels, work->blocks_n) * work->panel_size;
+    all = host->threads * work->buffer;
+    work->buffers = memory;
+    if (work->blocks_m > 1 && memory != NULL)
+        work->packed = memory + all;
+    return work->blocks_m > 1 ? all + columns * k : all;
 }
 
 int db_simd_multiply(const dreambooth_kernel_host *host,
                      const struct db_simd_product *product)
 {
-    const struct db_simd_isa *isa = product->isa;
     struct work work = {.p = product};
-    int64_t packed;
+    float *memory;
 
     divide(&work);
-    packed = work.panels * isa->columns * work.part_k;
-    work.buffer =
-        work.part_k * db_blas_larger(BLOCK_TILES * isa->rows, isa->columns) +
-        isa->columns;
-    work.packed = host->scratch_new(
-        host, (size_t)(packed + host->threads * work.buffer) * sizeof(float));
-    if (work.packed == NULL)
+    memory = host->scratch_new(host, (size_t)place(&work, host, NULL) *
+                                         sizeof(*memory));
+    if (memory == NULL)
         return DREAMBOOTH_ENOMEM;
-    work.buffers = work.packed + packed;
+    place(&work, host, memory);
     do {
-        work.k = db_blas_smaller(work.part_k, product->k - work.first_k);
-        host->parallel(host, work.panels, pack_panel, &work);
-        host->parallel(host,
-                       db_blas_pieces(product->m, work.block_m) * work.blocks_n,
-                       multiply_block, &work);
-        work.first_k += work.part_k;
+        work.k = db_blas_smaller(work.parts * work.part_k,
+                                 product->k - work.first_k);
+        if (work.packed != NULL)
+            host->parallel(
+                host, db_blas_pieces(work.panels, PACKED_TOGETHER) * work.parts,
+                pack_shared, &work);
+        host->parallel(host, work.blocks_m * work.blocks_n, multiply_block,
+                       &work);
+        work.first_k += work.k;
     } while (work.first_k < product->k);
-    host->scratch_free(host, work.packed);
+    host->scratch_free(host, memory);
     return DREAMBOOTH_OK;
-}
-
-struct transposition {
-    const float *x, *bias;
-    float *y;
-    int64_t rows, columns, y_row;
-};
-
-#define SQUARE 32
-
-static void transpose_columns(void *argument, int64_t index, int worker)
-{
-    const struct transposition *t = argument;
-    const int64_t first = index * SQUARE;
-    const int64_t end = db_blas_smaller(first + SQUARE, t->columns);
-    int64_t i, j, r;
-
-    (void)worker;
-    for (r = 0; r < t->rows; r += SQUARE)
-        for (j = first; j < end; j++)
-            for (i = r; i < db_blas_smaller(r + SQUARE, t->rows); i++)
-                t->y[j * t->y_row + i] = t->x[i * t->columns + j] +
-                                         (t->bias == NULL ? 0.0f : t->bias[i]);
-}
-
-void db_simd_transpose(const dreambooth_kernel_host *host, const float *x,
-                       int64_t rows, int64_t columns, const float *bias,
-                       float *y, int64_t y_row)
-{
-    struct transposition t = {x, bias, y, rows, columns, y_row};
-
-    host->parallel(host, db_blas_pieces(columns, SQUARE), transpose_columns,
-                   &t);
 }

@@ -23,6 +23,28 @@
 #define DB_SIMD_MOST_K 320
 #define DB_SIMD_MOST_COLUMNS 64 /* of any isa's tile */
 
+/* What is asked for of memory while a tile is made: as many floats as its k of
+ * LINES lines that are LINE floats apart. */
+struct db_simd_fetch {
+    const float *at;
+    int64_t lines, line;
+};
+
+/* c[r, n] = sum_k a[r, k] b[k, n] + bias[n], or + c[r, n] where it adds, for r
+ * < COUNT and n < columns of the isa. */
+struct db_simd_tile {
+    int count; /* <= rows of the isa */
+    int64_t k;
+    const float *a; /* a[r, k] is at a[r A_ROW + k] with A_STEP 0, else at */
+    int64_t a_row, a_step; /* a[k A_STEP + r] */
+    const float *b;        /* [k, columns] */
+    float *c;
+    int64_t c_row;
+    const float *bias; /* or NULL */
+    bool adds;
+    struct db_simd_fetch fetch;
+};
+
 struct db_simd_isa {
     int rows, columns; /* of a tile */
     int lanes;         /* of a vector; columns is a multiple */
@@ -48,6 +70,11 @@ struct db_simd_isa {
      * There must be room for columns floats more. */
     void (*split)(int64_t count, int64_t k, const float *source, int64_t step,
                   float *tiles);
+    void (*any_tile)(const struct db_simd_tile *t);
+    /* panel[k, j] = factor source[k ROW + j] for j < COUNT <= columns, and 0
+     * behind. */
+    void (*copy)(int count, int64_t k, const float *source, int64_t row,
+                 float factor, float *panel);
     /*
      * The transforms of winograd.c for CHANNELS neighbours, a multiple of
      * lanes: 36 pixels of x to 36 values STEP floats apart; 9 weights PLACE
@@ -106,7 +133,7 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
 /* Where the rows of a block of A are. */
 struct db_simd_rows {
     const float *at;
-    int64_t row; /* floats from one to the next; 0: as isa->split() makes it */
+    int64_t row; /* floats from one to the next; 0: they are neighbours */
 };
 
 struct db_simd_product;
@@ -127,6 +154,17 @@ typedef void db_simd_pack(const struct db_simd_product *p, int64_t column,
                           int64_t count, int64_t first, int64_t width,
                           float *buffer, float *panel);
 
+/* Where column COLUMN of B is for k from FIRST on, ROW floats before the next
+ * line; lines run along k, or across. */
+struct db_simd_origin {
+    const float *at;
+    int64_t row;
+    bool along_k;
+};
+
+typedef struct db_simd_origin db_simd_find(const struct db_simd_product *p,
+                                           int64_t column, int64_t first);
+
 /* c [m, n] = beta c + A B + bias, where A [m, k] and B [k, n] are whatever the
  * two functions say. bias is [n] or NULL; with beta 0, c is not read. */
 struct db_simd_product {
@@ -134,7 +172,9 @@ struct db_simd_product {
     int64_t m, n, k;
     db_simd_lay *lay;
     db_simd_pack *pack;
-    const void *source; /* for lay and pack */
+    db_simd_find *find; /* where pack reads, or NULL */
+    int64_t step; /* of k, where rows are neighbours; 0: isa->split() made it */
+    const void *source; /* for these */
     float *c;
     int64_t c_row;
     float beta;
