@@ -255,6 +255,59 @@ START_TEST(a_step_stays_near)
 }
 END_TEST
 
+#define CHANNELS 32
+#define MOST_VALUES (32 * 32 * CHANNELS)
+
+/* How far a 3x3 convolution of a picture of SIDE x SIDE is from floats. */
+static double distance_of_convolution(const struct way *way, int64_t side)
+{
+    static float x[MOST_VALUES], want[MOST_VALUES], got[MOST_VALUES];
+    static float weight[9 * CHANNELS * CHANNELS];
+    dreambooth_conv2d c = {.batch = 1,
+                           .in_height = side,
+                           .in_width = side,
+                           .in_channels = CHANNELS,
+                           .out_height = side,
+                           .out_width = side,
+                           .out_channels = CHANNELS,
+                           .kernel_height = 3,
+                           .kernel_width = 3,
+                           .stride = 1,
+                           .pad_top = 1,
+                           .pad_left = 1,
+                           .pad_bottom = 1,
+                           .pad_right = 1,
+                           .x = x,
+                           .weight = weight,
+                           .y = want};
+    struct db_device device;
+    int64_t i;
+
+    for (i = 0; i < MOST_VALUES; i++)
+        x[i] = (float)sin((double)i);
+    for (i = 0; i < 9 * CHANNELS * CHANNELS; i++)
+        weight[i] = (float)cos((double)(3 * i));
+    open_device(&golden, &device);
+    ck_assert_int_eq(db_run(&device, conv2d_forward, &c), DREAMBOOTH_OK);
+    c.y = got;
+    open_device(way, &device);
+    ck_assert_int_eq(db_run(&device, conv2d_forward, &c), DREAMBOOTH_OK);
+    return distance(got, want, side * side * CHANNELS);
+}
+
+/* Winograd's way with floats is faster for large pictures. */
+START_TEST(few_pixels_are_rounded)
+{
+    const struct way way = {"AVX512-BF16", DB_F32, DREAMBOOTH_BFLOAT16,
+                            "simd-avx512bf16"};
+
+    if (!is_there(&way))
+        return;
+    ck_assert_double_lt(distance_of_convolution(&way, 32), 1e-5);
+    ck_assert_double_gt(distance_of_convolution(&way, 16), 1e-4);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("precision");
@@ -263,6 +316,7 @@ int main(void)
     tcase_add_checked_fixture(test_case, set_up, tear_down);
     tcase_add_test(test_case, the_unet_stays_near);
     tcase_add_test(test_case, a_step_stays_near);
+    tcase_add_test(test_case, few_pixels_are_rounded);
     suite_add_tcase(suite, test_case);
     return unit_main(suite);
 }

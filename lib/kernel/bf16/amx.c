@@ -340,7 +340,7 @@ static void multiply(const struct db_bf16_block *block,
 const struct db_bf16_isa db_bf16_amx = {
     begin,       end,   multiply, rows,         pairs,  turn, put,
     put_columns, terms, apart,    raise_maxima, soften, meet, weigh,
-    meet_back,   scale, 3};
+    meet_back,   scale, 3,        INT64_MAX};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -204,6 +204,9 @@ struct db_bf16_isa {
     /* y [32] *= factor */
     void (*scale)(float factor, float *y);
     int most_parts; /* with which products are faster than those of floats */
+    /* Of 4 x 4 pixels of a convolution: with more, Winograd's way with floats
+     * is faster where it is open. */
+    int64_t most_squares;
 };
 
 /* STEPS whole tiles of COUNT <= 16 lines, all parts of one behind the other and

@@ -323,4 +323,4 @@ static void scale(float factor, float *y)
 const struct db_bf16_isa db_bf16_plain = {
     nothing,     nothing, multiply, rows,         pairs,  turn, put,
     put_columns, terms,   apart,    raise_maxima, soften, NULL, weigh,
-    NULL,        scale,   0};
+    NULL,        scale,   0,        INT64_MAX};

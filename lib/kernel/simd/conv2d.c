@@ -302,6 +302,20 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
     return is_usual ? db_simd_tiles_of(host, work, parts) : NULL;
 }
 
+/* For y or dx: those of them that are faster than Winograd's way with floats,
+ * too. */
+static const struct db_bf16_isa *tiles_for_pixels(
+    const dreambooth_kernel_host *host, const dreambooth_conv2d *a, int *parts)
+{
+    const struct db_bf16_isa *tiles = tiles_for(host, a, parts);
+    const struct db_simd_convolution convolution = {.c = *a};
+
+    return tiles != NULL && db_simd_winograd_squares(a) > tiles->most_squares &&
+                   db_simd_winograd_pays(host, &convolution)
+               ? NULL
+               : tiles;
+}
+
 /* Rows [first, first + count) of y of image B, and the rows of x that they
  * see. */
 static dreambooth_conv2d band_of(const dreambooth_conv2d *a, int64_t b,
@@ -354,7 +368,7 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
                            const dreambooth_conv2d *a)
 {
     int parts;
-    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+    const struct db_bf16_isa *tiles = tiles_for_pixels(host, a, &parts);
 
     if (tiles != NULL)
         return forward_in_bands(host, tiles, parts, a);
@@ -366,7 +380,7 @@ int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
                                  const dreambooth_conv2d *a)
 {
     int parts;
-    const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
+    const struct db_bf16_isa *tiles = tiles_for_pixels(host, a, &parts);
 
     if (tiles != NULL)
         return db_bf16_conv2d_backward_data(host, tiles, parts, a);

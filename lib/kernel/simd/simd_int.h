@@ -198,6 +198,8 @@ struct db_simd_convolution {
     bool reversed;         /* c is its backward_data */
 };
 
+/* Squares of 4 x 4 pixels that Winograd's way makes. */
+int64_t db_simd_winograd_squares(const dreambooth_conv2d *c);
 /* Whether Winograd's way is open to C and faster. */
 bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution);

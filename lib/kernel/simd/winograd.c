@@ -48,6 +48,12 @@ struct work {
                          [36][group][block, columns] */
 };
 
+int64_t db_simd_winograd_squares(const dreambooth_conv2d *c)
+{
+    return c->batch * db_blas_pieces(c->out_height, 4) *
+           db_blas_pieces(c->out_width, 4);
+}
+
 bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution)
 {
@@ -60,9 +66,7 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
            c->out_channels >= LEAST_CHANNELS &&
            c->in_channels % isa->lanes == 0 &&
            c->out_channels % isa->lanes == 0 &&
-           c->batch * db_blas_pieces(c->out_height, 4) *
-                   db_blas_pieces(c->out_width, 4) >=
-               LEAST_SQUARES;
+           db_simd_winograd_squares(c) >= LEAST_SQUARES;
 }
 
 /* Weights of COUNT <= columns output channels from CHANNEL on, for WIDTH input
