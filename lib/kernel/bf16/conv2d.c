@@ -39,7 +39,6 @@ struct convolution {
     struct step *steps;
     int64_t *strip_at, *step_at, *row_of;
     int64_t *weight_at; /* bytes of each step's */
-    int64_t images;     /* that a task lays out itself */
 };
 
 static int64_t places_of(const struct convolution *c)
@@ -250,8 +249,10 @@ static void lay_image(const struct db_bf16_product *p, int64_t unit,
 
 /* Images that a task lays out itself; 0 where it had better be done before:
  * where they are large, or so small and few that weights are most of the work.
- */
-static int64_t images_at_once(const struct convolution *c, int threads)
+ * Where those are kept, each task lays out all of the few that there are: that
+ * takes less time than what another core has laid out takes to come. */
+static int64_t images_at_once(const struct convolution *c, int threads,
+                              bool is_kept)
 {
     const struct db_bf16_picture *p = &c->picture;
     const int64_t size = p->planes * p->positions * DB_BF16_LINE * p->parts;
@@ -259,11 +260,11 @@ static int64_t images_at_once(const struct convolution *c, int threads)
         db_blas_smaller(IMAGES_BYTES / size, MOST_STRIPS / strips_of(c));
     const int64_t images = db_blas_smaller(
         fit, db_blas_pieces(p->batch, (int64_t)threads * TASKS));
+    const bool is_small = p->batch < FEW_IMAGES && strips_of(c) < LEAST_STRIPS;
 
-    return p->batch < threads ||
-                   (p->batch < FEW_IMAGES && strips_of(c) < LEAST_STRIPS)
-               ? 0
-               : images;
+    if (is_kept && is_small && p->batch <= fit)
+        return p->batch;
+    return p->batch < threads || is_small ? 0 : images;
 }
 
 /* The order of steps hangs on the planes of a GROUP. */
@@ -278,14 +279,12 @@ static dreambooth_form form_of(const struct convolution *c,
          c->out_channels, c->reversed}};
 }
 
-static int multiply(const dreambooth_kernel_host *host,
-                    const struct db_bf16_isa *isa, int parts,
-                    struct convolution *c)
+/* All but where the images are. */
+static struct db_bf16_product product_of(const struct convolution *c,
+                                         const struct db_bf16_isa *isa,
+                                         int parts)
 {
     const struct db_bf16_picture *picture = &c->picture;
-    const int64_t strips = picture->batch * strips_of(c);
-    const int64_t unit = picture->apart / picture->batch * picture->parts;
-    const int64_t steps = places_of(c) * picture->planes;
     const int64_t group = planes_at_once(c);
     const int64_t row = c->weight.row * weight_size(c);
     const struct db_bf16_raw raw = {
@@ -296,36 +295,49 @@ static int multiply(const dreambooth_kernel_host *host,
         .half = DB_BF16_SIDE * row,
         .step_at = c->weight_at,
         .lines = c->weight.f32 != NULL ? 2 : 1};
-    const struct db_bf16_product p = {
+
+    return (struct db_bf16_product){
         .isa = isa,
-        .a = {.strips = strips,
+        .a = {.strips = picture->batch * strips_of(c),
               .parts = picture->parts,
-              .base = picture->at,
               .strip_at = c->strip_at,
               .step_at = c->step_at,
               .line = (picture->copies > 0 ? 1 : c->stride) * DB_BF16_LINE,
-              .apart = c->images > 0 ? unit / picture->parts : picture->apart,
-              .lay = c->images > 0 ? lay_image : NULL,
-              .units = c->images,
-              .unit = strips_of(c),
-              .unit_size = unit},
+              .unit = strips_of(c)},
         .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
               .parts = parts,
               .pack = pack_weight,
               .raw = raw,
               .form = form_of(c, isa, parts, group)},
         .source = c,
-        .steps = steps,
+        .steps = places_of(c) * picture->planes,
         .part = places_of(c) * group,
         .run = group,
         .n = c->out_channels,
         .row_of = c->row_of,
         .y_row = c->out_channels,
         .result = {.y = c->y, .alpha = 1.0f, .bias = c->bias}};
+}
 
-    lay_steps(c, group);
-    lay_strips(c);
-    return db_bf16_multiply(host, &p);
+/* Lays the images out, or has the tasks do it. */
+static int lay_images(const dreambooth_kernel_host *host,
+                      const struct db_bf16_isa *isa, struct convolution *c,
+                      struct db_bf16_product *p)
+{
+    struct db_bf16_picture *picture = &c->picture;
+    int status;
+
+    p->a.units = images_at_once(c, host->threads, db_bf16_keeps_right(host, p));
+    if (p->a.units > 0) {
+        p->a.lay = lay_image;
+        p->a.apart = picture->apart / picture->batch;
+        p->a.unit_size = p->a.apart * picture->parts;
+        return DREAMBOOTH_OK;
+    }
+    status = db_bf16_picture_new(host, isa, c->x, picture);
+    p->a.base = picture->at;
+    p->a.apart = picture->apart;
+    return status;
 }
 
 static int convolve(const dreambooth_kernel_host *host,
@@ -335,8 +347,9 @@ static int convolve(const dreambooth_kernel_host *host,
     struct db_bf16_picture *p = &c->picture;
     const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
     const int64_t steps = places_of(c) * planes;
+    struct db_bf16_product product;
     int64_t strips;
-    int status = DREAMBOOTH_OK;
+    int status;
 
     choose_copies(c);
     strips = p->batch * strips_of(c);
@@ -353,11 +366,12 @@ static int convolve(const dreambooth_kernel_host *host,
     c->strip_at = c->weight_at + steps;
     c->row_of = c->strip_at + strips;
     db_bf16_picture_measure(p);
-    c->images = images_at_once(c, host->threads);
-    if (c->images == 0)
-        status = db_bf16_picture_new(host, isa, c->x, p);
+    lay_steps(c, planes_at_once(c));
+    lay_strips(c);
+    product = product_of(c, isa, c->weight.bf16 != NULL ? 1 : parts);
+    status = lay_images(host, isa, c, &product);
     if (status == DREAMBOOTH_OK)
-        status = multiply(host, isa, c->weight.bf16 != NULL ? 1 : parts, c);
+        status = db_bf16_multiply(host, &product);
     if (p->at != NULL)
         host->scratch_free(host, p->at);
     host->scratch_free(host, c->steps);

@@ -145,7 +145,7 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     }
     work->blocks = db_blas_pieces(p->a.strips, work->block);
-    work->groups = p->a.lay != NULL || p->is_turned
+    work->groups = (p->a.lay != NULL && !is_kept(work)) || p->is_turned
                        ? 1
                        : db_blas_smaller(work->panels,
                                          db_blas_pieces(wanted, work->blocks));
