@@ -13,9 +13,10 @@
 #include "kernel/bf16/bf16_int.h"
 #include "kernel/blas/blas_int.h"
 
-#define IMAGES_BYTES ((int64_t)640 << 10) /* that a task lays out */
+#define IMAGES_BYTES ((int64_t)1400 << 10) /* that a task lays out */
 #define MOST_STRIPS 64
 #define TASKS 4 /* a thread */
+#define TASK_STRIPS 16
 #define FEW_IMAGES 4
 #define MOST_COPIES 3 /* of an image */
 #define LEAST_STRIPS 8
@@ -247,10 +248,26 @@ static void lay_image(const struct db_bf16_product *p, int64_t unit,
         &one);
 }
 
-/* Images that a task lays out itself; 0 where it had better be done before:
- * where they are large, or so small and few that weights are most of the work.
- * Where those are kept, each task lays out all of the few that there are: that
- * takes less time than what another core has laid out takes to come. */
+/* Images that a task lays out itself: some tasks a thread, but each of so many
+ * strips that a panel of weights, which they all read, is worth its way. */
+static int64_t images_a_task(const struct convolution *c, int64_t fit,
+                             int threads)
+{
+    const int64_t batch = c->picture.batch;
+    const int64_t least = db_blas_pieces(TASK_STRIPS, strips_of(c));
+    const int64_t wanted =
+        db_blas_larger(db_blas_pieces(batch, (int64_t)threads * TASKS), least);
+    const int64_t tasks = db_blas_pieces(batch, db_blas_smaller(fit, wanted));
+    const int64_t images =
+        db_blas_pieces(batch, db_blas_pieces(tasks, threads) * threads);
+
+    return images + (images > 1 && images < fit && images * strips_of(c) % 2);
+}
+
+/* 0 where they had better be laid out before: where they are large, or so small
+ * and few that weights are most of the work. Where those are kept, each task
+ * lays out all of the few that there are: that takes less time than what
+ * another core has laid out takes to come. */
 static int64_t images_at_once(const struct convolution *c, int threads,
                               bool is_kept)
 {
@@ -258,13 +275,13 @@ static int64_t images_at_once(const struct convolution *c, int threads,
     const int64_t size = p->planes * p->positions * DB_BF16_LINE * p->parts;
     const int64_t fit =
         db_blas_smaller(IMAGES_BYTES / size, MOST_STRIPS / strips_of(c));
-    const int64_t images = db_blas_smaller(
-        fit, db_blas_pieces(p->batch, (int64_t)threads * TASKS));
     const bool is_small = p->batch < FEW_IMAGES && strips_of(c) < LEAST_STRIPS;
 
     if (is_kept && is_small && p->batch <= fit)
         return p->batch;
-    return p->batch < threads || is_small ? 0 : images;
+    return p->batch < threads || is_small || fit == 0
+               ? 0
+               : images_a_task(c, fit, threads);
 }
 
 /* The order of steps hangs on the planes of a GROUP. */
