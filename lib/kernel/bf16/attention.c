@@ -164,6 +164,7 @@ static void meet_units(const struct work *work, struct task *task,
         .units = db_bf16_unit(&work->units, task->head, unit),
         .count = count,
         .unit_size = work->units.size,
+        .size = h->a->head_size,
         .steps = h->score_steps,
         .strips = work->units.strips,
         .q = panel->q,
@@ -181,11 +182,13 @@ static void meet_units(const struct work *work, struct task *task,
 static void meet(const struct work *work, struct task *task, int64_t number,
                  int64_t unit, int64_t end)
 {
+    const struct db_bf16_heads *h = &work->heads;
+    const bool meets = h->isa->meet != NULL && h->parts <= h->isa->most_parts;
     int64_t last;
 
     while (unit < end) {
         last = unit;
-        if (unit > 0 && !task->is_careful && work->heads.isa->meet != NULL)
+        if (unit > 0 && !task->is_careful && meets)
             while (last < end && is_seen(work, task, number, last))
                 last++;
         if (last > unit + 1) {

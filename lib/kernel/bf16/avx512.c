@@ -217,9 +217,11 @@ static void multiply(const struct db_bf16_block *block,
     }
 }
 
+#include "kernel/bf16/avx512_attention_int.h"
+
 const struct db_bf16_isa db_bf16_avx512 = {
     nothing,     nothing, multiply, rows,         pairs,  turn, put,
-    put_columns, terms,   apart,    raise_maxima, soften, NULL, weigh,
+    put_columns, terms,   apart,    raise_maxima, soften, meet, weigh,
     NULL,        scale,   1,        MOST_SQUARES};
 
 #ifdef __clang__

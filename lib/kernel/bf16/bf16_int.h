@@ -118,6 +118,7 @@ struct db_bf16_meeting {
     int parts;
     const uint8_t *units;
     int64_t count, unit_size; /* bytes of each */
+    int64_t size;             /* of a head */
     int64_t steps, strips;
     const uint8_t *q; /* lines of STEPS times 64 bytes */
     const float *maximum;
