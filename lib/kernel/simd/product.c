@@ -15,6 +15,9 @@
 #define BLOCK_ROWS 280             /* that share what they read of B */
 #define LEAST_ROWS 56              /* of a block that came from a division */
 #define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
+#ifndef PART_K
+#define PART_K 640
+#endif
 #define ENOUGH_TASKS 40
 #define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
 #define MOST_ROWS 16              /* of a tile */
@@ -124,39 +127,38 @@ struct block {
     int64_t tile; /* rows of one */
 };
 
-/* The tile of a block at row R of it, times one panel. */
+/* The tile of a block at row R of it, times one panel. What is fetched is in T;
+ * all else is put there one by one, as filling T with zeros takes long. */
 static void meet_panel(const struct work *work, const struct block *block,
                        int64_t r, int64_t panel, const float *packed,
-                       const struct db_simd_fetch *fetch)
+                       struct db_simd_tile *t)
 {
     const struct db_simd_product *p = work->p;
     const int64_t column = panel * p->isa->columns;
     const int64_t width = width_of(work, panel);
-    struct db_simd_tile t = {
-        .count = (int)db_blas_smaller(block->tile, block->count - r),
-        .k = block->k,
-        .b = packed,
-        .c = p->c + (block->row + r) * p->c_row + column,
-        .c_row = p->c_row,
-        .adds = block->first > 0 || p->beta != 0.0f,
-        .fetch = *fetch};
 
-    if (block->rows.row != 0) {
-        t.a = block->rows.at + r * block->rows.row;
-        t.a_row = block->rows.row;
+    t->count = (int)db_blas_smaller(block->tile, block->count - r);
+    t->k = block->k;
+    t->a_row = block->rows.row;
+    t->a_step = 0;
+    if (t->a_row != 0) {
+        t->a = block->rows.at + r * t->a_row;
     } else if (p->step != 0) {
-        t.a = block->rows.at + r;
-        t.a_step = p->step;
+        t->a = block->rows.at + r;
+        t->a_step = p->step;
     } else {
-        t.a = block->rows.at + r * block->k;
-        t.a_step = p->isa->rows;
+        t->a = block->rows.at + r * block->k;
+        t->a_step = p->isa->rows;
     }
-    if (p->bias != NULL)
-        t.bias = p->bias + column;
+    t->b = packed;
+    t->c = p->c + (block->row + r) * p->c_row + column;
+    t->c_row = p->c_row;
+    t->bias = p->bias == NULL ? NULL : p->bias + column;
+    t->adds = block->first > 0 || p->beta != 0.0f;
     if (width == p->isa->columns)
-        p->isa->any_tile(&t);
+        p->isa->any_tile(t);
     else
-        edge_tile(p, &t, width);
+        edge_tile(p, t, width);
 }
 
 /* The next tile's part of C is asked for while one is made. */
@@ -175,29 +177,27 @@ static void fetch_c(const struct db_simd_product *p, int64_t row, int64_t rows,
 }
 
 /* Rows of A that follow the tile at row R, a share of them with each panel. */
-static struct db_simd_fetch next_rows(const struct work *work,
-                                      const struct block *block, int64_t r,
-                                      int64_t share, int64_t shares)
+static void next_rows(const struct work *work, const struct block *block,
+                      int64_t r, int64_t share, int64_t shares,
+                      struct db_simd_fetch *fetch)
 {
     const struct db_simd_rows *rows = &block->rows;
     const int64_t each = db_blas_pieces(block->tile, shares);
     const int64_t first = share * each;
-    struct db_simd_fetch fetch = {.line = rows->row};
 
+    fetch->lines = 0;
     if (rows->row == 0 || first >= block->tile)
-        return fetch;
-    fetch.lines = db_blas_smaller(each, block->tile - first);
+        return;
+    fetch->line = rows->row;
     if (r + block->tile < block->count) {
         r += block->tile + first;
-        fetch.lines = db_blas_smaller(fetch.lines, block->count - r);
-        fetch.at = rows->at + r * rows->row;
+        fetch->at = rows->at + r * rows->row;
+        fetch->lines = db_blas_smaller(each, block->count - r);
     } else if (rows->row > block->k &&
                block->first + block->k < work->first_k + work->k) {
-        fetch.at = rows->at + first * rows->row + block->k;
-    } else {
-        fetch.lines = 0;
+        fetch->at = rows->at + first * rows->row + block->k;
+        fetch->lines = db_blas_smaller(each, block->tile - first);
     }
-    return fetch;
 }
 
 /* Row by row of tiles, which stay in their part of C. */
@@ -205,14 +205,14 @@ static void meet_shared(const struct work *work, const struct block *block,
                         int64_t begun, int64_t end)
 {
     const struct db_simd_product *p = work->p;
+    struct db_simd_tile t;
     int64_t r, panel;
 
     for (r = 0; r < block->count; r += block->tile)
         for (panel = begun; panel < end; panel++) {
             const bool is_last = panel + 1 == end;
-            const struct db_simd_fetch fetch =
-                next_rows(work, block, r, panel - begun, end - begun);
 
+            next_rows(work, block, r, panel - begun, end - begun, &t.fetch);
             fetch_c(p, block->row + r + (is_last ? block->tile : 0),
                     block->tile,
                     (is_last ? begun : panel + 1) * p->isa->columns);
@@ -220,31 +220,28 @@ static void meet_shared(const struct work *work, const struct block *block,
                        work->packed +
                            (panel * work->k + block->first - work->first_k) *
                                p->isa->columns,
-                       &fetch);
+                       &t);
         }
 }
 
 /* A share of what PANEL is packed of, if its columns are long lines. */
-static struct db_simd_fetch next_panel(const struct work *work, int64_t panel,
-                                       int64_t first, int64_t share,
-                                       int64_t shares)
+static void next_panel(const struct work *work, int64_t panel, int64_t first,
+                       int64_t share, int64_t shares,
+                       struct db_simd_fetch *fetch)
 {
     const struct db_simd_product *p = work->p;
-    struct db_simd_fetch fetch = {0};
     struct db_simd_origin from;
     int64_t width, each;
 
+    fetch->lines = 0;
     if (p->find == NULL || is_across(p) || panel >= work->panels)
-        return fetch;
+        return;
     from = p->find(p, panel * p->isa->columns, first);
     width = width_of(work, panel);
     each = db_blas_pieces(width, shares);
-    if (each * share < width) {
-        fetch.at = from.at + each * share * from.row;
-        fetch.lines = db_blas_smaller(each, width - each * share);
-        fetch.line = from.row;
-    }
-    return fetch;
+    fetch->at = from.at + each * share * from.row;
+    fetch->lines = db_blas_smaller(each, width - each * share);
+    fetch->line = from.row;
 }
 
 static void meet_own(const struct work *work, const struct block *block,
@@ -255,6 +252,7 @@ static void meet_own(const struct work *work, const struct block *block,
     const int64_t next = block->first + block->k;
     float *packed = work->buffers + worker * work->buffer + work->rows_size +
                     work->panel_size;
+    struct db_simd_tile t;
     int64_t i, panel;
 
     if (together)
@@ -265,13 +263,13 @@ static void meet_own(const struct work *work, const struct block *block,
             pack(work, panel, panel + 1, block->first, block->k, worker, packed,
                  0);
         for (i = 0; i < tiles; i++) {
-            const struct db_simd_fetch fetch =
-                panel + 1 < end
-                    ? next_panel(work, panel + 1, block->first, i, tiles)
-                : next < work->p->k ? next_panel(work, begun, next, i, tiles)
-                                    : next_panel(work, end, 0, i, tiles);
-
-            meet_panel(work, block, i * block->tile, panel, packed, &fetch);
+            if (panel + 1 < end)
+                next_panel(work, panel + 1, block->first, i, tiles, &t.fetch);
+            else if (next < work->p->k)
+                next_panel(work, begun, next, i, tiles, &t.fetch);
+            else
+                next_panel(work, end, 0, i, tiles, &t.fetch);
+            meet_panel(work, block, i * block->tile, panel, packed, &t);
         }
         if (together)
             packed += work->panel_size;
@@ -347,10 +345,11 @@ static void divide(struct work *work)
 {
     const struct db_simd_product *p = work->p;
     const int64_t columns = p->isa->columns;
-    const int64_t parts =
-        db_blas_larger(db_blas_pieces(p->k, DB_SIMD_MOST_K), 1);
+    const int64_t parts = db_blas_larger(db_blas_pieces(p->k, PART_K), 1);
 
-    work->part_k = db_blas_larger(db_blas_pieces(p->k, parts), 1);
+    work->part_k =
+        db_blas_larger(db_blas_pieces(db_blas_pieces(p->k, parts), LINE), 1) *
+        LINE;
     work->panels = db_blas_pieces(p->n, columns);
     work->parts = db_blas_smaller(
         parts,
