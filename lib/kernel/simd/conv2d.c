@@ -195,9 +195,8 @@ static void lay_channels(const struct db_simd_product *p, int64_t row,
 {
     const dreambooth_conv2d *c = p->source;
 
-    p->isa->split(count, width, c->dy + first * c->out_channels + row,
-                  c->out_channels, buffer);
-    *out = (struct db_simd_rows){buffer, 0};
+    db_simd_lay_across(p, c->dy + first * c->out_channels + row,
+                       c->out_channels, count, width, buffer, out);
 }
 
 /*
@@ -268,6 +267,9 @@ static int backward_weight(const dreambooth_kernel_host *host,
                                       .k = pixels_of(a),
                                       .lay = lay_channels,
                                       .pack = pack_patch_values,
+                                      .step = db_simd_step(a->out_channels),
+                                      .copies =
+                                          db_simd_step(a->out_channels) == 0,
                                       .source = a,
                                       .c = a->dweight,
                                       .c_row = patch,

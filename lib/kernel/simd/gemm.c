@@ -11,8 +11,7 @@
 #include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
-#define LEAST_ROWS 4     /* below, memory is what counts */
-#define MOST_COLUMNS 160 /* for which rows are not split into tiles */
+#define LEAST_ROWS 4                  /* below, memory is what counts */
 #define LEAST_WORK ((int64_t)1 << 14) /* m n k of a product worth packing */
 
 struct operand {
@@ -32,16 +31,11 @@ static void lay_rows(const struct db_simd_product *p, int64_t row,
 {
     const struct operand *a = &((const struct source *)p->source)->a;
 
-    if (a->along_k) {
+    if (a->along_k)
         *out = (struct db_simd_rows){a->at + row * a->row + first, a->row};
-        return;
-    }
-    if (p->step != 0) {
-        *out = (struct db_simd_rows){a->at + first * a->row + row, 0};
-        return;
-    }
-    p->isa->split(count, width, a->at + first * a->row + row, a->row, buffer);
-    *out = (struct db_simd_rows){buffer, 0};
+    else
+        db_simd_lay_across(p, a->at + first * a->row + row, a->row, count,
+                           width, buffer, out);
 }
 
 static void pack_columns(const struct db_simd_product *p, int64_t column,
@@ -86,7 +80,8 @@ static int multiply_one(const dreambooth_kernel_host *host,
         .lay = lay_rows,
         .pack = pack_columns,
         .find = find_columns,
-        .step = g->transpose_a && g->n <= MOST_COLUMNS ? g->lda : 0,
+        .step = g->transpose_a ? db_simd_step(g->lda) : 0,
+        .copies = g->transpose_a && db_simd_step(g->lda) == 0,
         .source = &source,
         .c = g->c + i * g->c_step,
         .c_row = g->ldc,

@@ -86,22 +86,26 @@ static void copy(int count, int64_t k, const float *source, int64_t row,
                 j < count ? factor * source[i * row + j] : 0.0f;
 }
 
-#define WHOLE                                                                  \
-    ((ROWS + LANES - 1) / LANES * LANES) /* vectors for a tile's rows */
+/* Floats of the vectors that reach over the rows of a tile. */
+#define WHOLE ((ROWS + LANES - 1) / LANES * LANES)
 
-/* Whole vectors are copied: what is behind a row's end, the next row covers. */
+/* Whole vectors are copied: what is behind a row's end, the next k covers. Each
+ * k may lie in a page of its own, so all its rows are read at once. */
 static void split(int64_t count, int64_t k, const float *source, int64_t step,
                   float *tiles)
 {
     int64_t r, i;
     int j;
 
-    for (r = 0; r + WHOLE <= count; r += ROWS, tiles += k * ROWS)
-        for (i = 0; i < k; i++)
+    for (i = 0; i < k; i++, source += step, tiles += ROWS) {
+        const int64_t whole = i + 1 < k ? count - WHOLE : -1;
+        float *to = tiles;
+
+        for (r = 0; r <= whole; r += ROWS, to += k * ROWS)
             for (j = 0; j < ROWS; j += LANES)
-                store(tiles + i * ROWS + j, load(source + i * step + r + j));
-    for (; r < count; r += ROWS, tiles += k * ROWS)
-        for (i = 0; i < k; i++)
+                store(to + j, load(source + r + j));
+        for (; r < count; r += ROWS, to += k * ROWS)
             for (j = 0; j < ROWS && r + j < count; j++)
-                tiles[i * ROWS + j] = source[i * step + r + j];
+                to[j] = source[r + j];
+    }
 }

@@ -15,9 +15,12 @@
 #define BLOCK_ROWS 280             /* that share what they read of B */
 #define LEAST_ROWS 56              /* of a block that came from a division */
 #define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
-#ifndef PART_K
-#define PART_K 640
-#endif
+#define PART_LONG 640              /* of k, where A is read where it lies */
+#define PART 320                   /* where it is copied, or has few rows */
+#define PART_ACROSS 160            /* where its rows are neighbours in memory */
+#define NEAR 256 /* unless the next k lies near, so many floats away */
+#define FEW_ROWS 128
+#define MOST_STEP 320 /* between such rows; beyond, copies are faster */
 #define ENOUGH_TASKS 40
 #define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
 #define MOST_ROWS 16              /* of a tile */
@@ -36,6 +39,21 @@ struct work {
     float *buffers; /* a worker's own: rows of A, columns of B, a panel */
     int64_t rows_size, panel_size, buffer; /* floats of each, and of all */
 };
+
+int64_t db_simd_step(int64_t row)
+{
+    return row <= MOST_STEP ? row : 0;
+}
+
+void db_simd_lay_across(const struct db_simd_product *p, const float *at,
+                        int64_t row, int64_t count, int64_t width,
+                        float *buffer, struct db_simd_rows *out)
+{
+    out->row = 0;
+    out->at = p->step != 0 ? at : buffer;
+    if (p->step == 0)
+        p->isa->split(count, width, at, row, buffer);
+}
 
 static int64_t width_of(const struct work *work, int64_t panel)
 {
@@ -332,7 +350,9 @@ static void divide_further(struct work *work)
         const int64_t columns = db_blas_pieces(work->panels, work->blocks_n) *
                                 work->p->isa->columns;
 
-        if (work->blocks_m > 1 && rows >= 2 * LEAST_ROWS && 2 * rows > columns)
+        if (work->blocks_m > 1 &&
+            (work->p->copies ? rows >= 4 * LEAST_ROWS
+                             : rows >= 2 * LEAST_ROWS && 2 * rows > columns))
             work->blocks_m *= 2;
         else if (work->blocks_n < most_n)
             work->blocks_n = db_blas_smaller(2 * work->blocks_n, most_n);
@@ -341,19 +361,33 @@ static void divide_further(struct work *work)
     }
 }
 
+static int64_t most_k(const struct db_simd_product *p)
+{
+    if (p->step > NEAR)
+        return PART_ACROSS;
+    return p->step > 0 || p->copies || p->m <= FEW_ROWS ? PART : PART_LONG;
+}
+
+/* How many parts of k are packed at once. */
+static int64_t parts_of(const struct work *work, int64_t parts)
+{
+    const int64_t part = work->panels * work->p->isa->columns * work->part_k;
+    const int64_t most = db_blas_larger(PACKED / part, 1);
+
+    return db_blas_pieces(parts, db_blas_pieces(parts, most));
+}
+
 static void divide(struct work *work)
 {
     const struct db_simd_product *p = work->p;
     const int64_t columns = p->isa->columns;
-    const int64_t parts = db_blas_larger(db_blas_pieces(p->k, PART_K), 1);
+    const int64_t parts = db_blas_larger(db_blas_pieces(p->k, most_k(p)), 1);
 
     work->part_k =
         db_blas_larger(db_blas_pieces(db_blas_pieces(p->k, parts), LINE), 1) *
         LINE;
     work->panels = db_blas_pieces(p->n, columns);
-    work->parts = db_blas_smaller(
-        parts,
-        db_blas_larger(PACKED / (work->panels * columns * work->part_k), 1));
+    work->parts = parts_of(work, parts);
     work->blocks_m = db_blas_pieces(p->m, BLOCK_ROWS);
     work->blocks_n = db_blas_pieces(
         work->panels, db_blas_larger(GROUP / (work->part_k * columns), 1));

@@ -173,13 +173,21 @@ struct db_simd_product {
     db_simd_lay *lay;
     db_simd_pack *pack;
     db_simd_find *find; /* where pack reads, or NULL */
-    int64_t step; /* of k, where rows are neighbours; 0: isa->split() made it */
+    int64_t step; /* of db_simd_step(), if lay is by db_simd_lay_across() */
+    bool copies;  /* lay fills its buffer */
     const void *source; /* for these */
     float *c;
     int64_t c_row;
     float beta;
     const float *bias;
 };
+
+/* For rows of A that are neighbours in memory, each k ROW floats behind the one
+ * before: they are read where they are, or split into tiles first. */
+int64_t db_simd_step(int64_t row);
+void db_simd_lay_across(const struct db_simd_product *p, const float *at,
+                        int64_t row, int64_t count, int64_t width,
+                        float *buffer, struct db_simd_rows *out);
 
 int db_simd_multiply(const dreambooth_kernel_host *host,
                      const struct db_simd_product *product);
