@@ -277,6 +277,7 @@ struct db_bf16_operand {
     int parts;
     db_bf16_pack *pack;     /* NULL: it lies at */
     int cost;               /* of that, in cycles for a part of a tile */
+    bool is_across;         /* strips have values of the same rows of memory */
     struct db_bf16_raw raw; /* at may be NULL */
     /* Of a weight: what packing all of it makes. weight is NULL: it is none. */
     dreambooth_form form;

@@ -18,9 +18,15 @@ struct pieces {
     float *sums;           /* of all but the first */
 };
 
+/* A power of two, which most numbers of threads divide, or are divided by. */
 static int64_t count_of(const dreambooth_gemm *g)
 {
-    return db_blas_smaller(MOST_PIECES, g->k / LEAST_PIECE);
+    const int64_t most = db_blas_smaller(MOST_PIECES, g->k / LEAST_PIECE);
+    int64_t count = 1;
+
+    while (2 * count <= most)
+        count *= 2;
+    return count;
 }
 
 bool db_bf16_has_pieces(const dreambooth_gemm *g)

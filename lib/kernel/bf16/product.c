@@ -196,6 +196,22 @@ static void begin_task(const struct db_bf16_work *work, int64_t index,
         task->is_whole[i] = db_bf16_is_whole_strip(work->p, task->first + i);
 }
 
+/* Rows that strips share are read once, from their beginning to their end: then
+ * the processor fetches what comes. */
+static void pack_block(const struct db_bf16_work *work, const struct task *task,
+                       int64_t begun, int64_t steps)
+{
+    const struct db_bf16_operand *a = &work->a;
+    const int64_t once = a->is_across ? 1 : steps;
+    int64_t step, i;
+
+    for (step = 0; step < steps; step += once)
+        for (i = 0; i < task->strips; i++)
+            a->pack(work->p, task->first + i, begun + step, once,
+                    task->block +
+                        (i * work->part + step) * db_bf16_tile_size(a));
+}
+
 void db_bf16_multiply_block(void *argument, int64_t index, int worker)
 {
     const struct db_bf16_work *work = argument;
@@ -213,10 +229,8 @@ void db_bf16_multiply_block(void *argument, int64_t index, int worker)
                     task.block + i * work->a.unit_size);
     for (begun = 0; begun < p->steps; begun += steps) {
         steps = db_blas_smaller(work->part, p->steps - begun);
-        for (i = 0; i < task.strips && work->a.pack != NULL; i++)
-            work->a.pack(p, task.first + i, begun, steps,
-                         task.block +
-                             i * work->part * db_bf16_tile_size(&work->a));
+        if (work->a.pack != NULL)
+            pack_block(work, &task, begun, steps);
         for (panel = first; panel < last; panel++)
             meet_panel(work, &task, panel, begun, steps);
     }
