@@ -104,50 +104,82 @@ static void lay_copies(const struct work *work, const struct strip *strip)
     }
 }
 
-/* The same where bands are images: those of a position lie at even distances.
+/* A position of all images, where bands are images: they lie at even distances.
  * Always 16 lines are made, and those behind the last image made again. */
-static void lay_in_place(const struct work *work, const struct strip *strip)
+static void lay_images(const struct work *work, const struct strip *strip,
+                       int64_t x)
 {
     const struct db_bf16_bands *b = work->b;
     const int64_t image = b->height * b->width * b->channels;
-    int64_t i, n;
+    uint8_t *to = strip->to;
+    int64_t n;
 
-    for (i = 0; i < b->columns; i++) {
-        const int64_t x = i * b->phases + strip->phase - b->left;
-        uint8_t *to = strip->to + i * b->pairs * DB_BF16_LINE;
-
-        if (work->band_at[0] == NULL || x < 0 || x >= b->width) {
-            clear(b, b->pairs, to);
-            continue;
-        }
-        for (n = 0; n < work->images; n += DB_BF16_STEP, to += DB_BF16_TILE) {
-            const struct db_bf16_from from = {
-                work->band_at[0] + n * image + x * b->channels + strip->channel,
-                NULL, image};
-
-            b->isa->pairs(&from, strip->count,
-                          db_blas_smaller(DB_BF16_STEP, work->images - n), to,
-                          b->parts, b->apart);
-        }
+    if (work->band_at[0] == NULL || x < 0 || x >= b->width) {
+        clear(b, b->pairs, to);
+        return;
     }
-    clear(b, DB_BF16_SIDE, strip->to + b->line * DB_BF16_LINE);
+    for (n = 0; n < work->images; n += DB_BF16_STEP, to += DB_BF16_TILE) {
+        const struct db_bf16_from from = {work->band_at[0] + n * image +
+                                              x * b->channels + strip->channel,
+                                          NULL, image};
+
+        b->isa->pairs(&from, strip->count,
+                      db_blas_smaller(DB_BF16_STEP, work->images - n), to,
+                      b->parts, b->apart);
+    }
 }
 
-static void lay_strip(const struct work *work, int64_t channel, uint8_t *to)
+static struct strip strip_of(const struct db_bf16_bands *b, int64_t phase,
+                             int64_t channel, uint8_t *to)
+{
+    return (struct strip){phase, channel,
+                          db_blas_smaller(DB_BF16_SIDE, b->channels - channel),
+                          to + phase * b->line * DB_BF16_LINE};
+}
+
+/* Strips read each position together, where they are neighbours. */
+static void lay_in_place(const struct work *work, int64_t channel,
+                         int64_t strips, uint8_t *to)
 {
     const struct db_bf16_bands *b = work->b;
-    const bool is_in_place =
-        b->bands == 1 && b->images >= NEAR_IMAGES && work->images == b->images;
-    struct strip strip = {
-        0, channel, db_blas_smaller(DB_BF16_SIDE, b->channels - channel), to};
+    int64_t phase, i, j;
 
-    for (; strip.phase < b->phases; strip.phase++) {
-        if (is_in_place)
-            lay_in_place(work, &strip);
-        else
-            lay_copies(work, &strip);
-        strip.to += b->line * DB_BF16_LINE;
+    for (phase = 0; phase < b->phases; phase++) {
+        for (i = 0; i < b->columns; i++)
+            for (j = 0; j < strips; j++) {
+                struct strip strip =
+                    strip_of(b, phase, channel + j * DB_BF16_SIDE,
+                             to + j * b->strip_size);
+
+                strip.to += i * b->pairs * DB_BF16_LINE;
+                lay_images(work, &strip, i * b->phases + phase - b->left);
+            }
+        for (j = 0; j < strips; j++)
+            clear(b, DB_BF16_SIDE,
+                  to + j * b->strip_size +
+                      (phase + 1) * b->line * DB_BF16_LINE);
     }
+}
+
+/* A row of all bands. */
+static void lay_row(const struct work *work, int64_t channel, int64_t strips,
+                    uint8_t *to)
+{
+    const struct db_bf16_bands *b = work->b;
+    int64_t phase, i;
+
+    if (b->bands == 1 && b->images >= NEAR_IMAGES &&
+        work->images == b->images) {
+        lay_in_place(work, channel, strips, to);
+        return;
+    }
+    for (i = 0; i < strips; i++)
+        for (phase = 0; phase < b->phases; phase++) {
+            const struct strip strip = strip_of(
+                b, phase, channel + i * DB_BF16_SIDE, to + i * b->strip_size);
+
+            lay_copies(work, &strip);
+        }
 }
 
 int64_t db_bf16_bands_scratch(const struct db_bf16_bands *bands)
@@ -174,10 +206,7 @@ void db_bf16_bands_lay(const struct db_bf16_bands *bands,
 
     for (i = 0; i < rows->rows; i++) {
         find_bands(&work, rows->row + i);
-        for (strip = 0; strip < strips; strip++)
-            lay_strip(&work, channel + strip * DB_BF16_SIDE,
-                      to + strip * bands->strip_size +
-                          i * bands->row * DB_BF16_LINE);
+        lay_row(&work, channel, strips, to + i * bands->row * DB_BF16_LINE);
     }
     for (strip = 0; strip < strips; strip++)
         clear(bands, DB_BF16_SIDE,
