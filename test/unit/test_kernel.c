@@ -719,6 +719,15 @@ static const struct test_case cases[] = {
      {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1},
      1e-5},
 
+    {"weight squares",
+     run_conv_weight,
+     {2, 37, 30, 48, 80, 3, 1, 1, 1, 1, 1, 1},
+     1e-5},
+    {"weight squares pads",
+     run_conv_weight,
+     {1, 41, 33, 64, 160, 3, 1, 2, 0, 1, 2, 0},
+     1e-5},
+
     {"first weight",
      run_conv_weight,
      {3, 7, 5, 11, 13, 3, 1, 1, 1, 1, 1, 1, 1},
@@ -730,6 +739,10 @@ static const struct test_case cases[] = {
     {"first weight tiles",
      run_conv_weight,
      {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 1, 1},
+     1e-5},
+    {"first weight squares",
+     run_conv_weight,
+     {1, 9, 7, 80, 112, 3, 1, 1, 1, 1, 1, 1, 1},
      1e-5},
 
     {"group norm", run_group_norm, {3, 35, 12, 4, 0, 7}, 2e-6},

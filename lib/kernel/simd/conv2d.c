@@ -281,7 +281,9 @@ static int backward_weight(const dreambooth_kernel_host *host,
         .x = a->dy,
         .sum = a->dbias,
     };
-    int status = db_simd_multiply(host, &p);
+    int status = db_simd_winograd_weight_pays(host, a)
+                     ? db_simd_winograd_weight(host, a)
+                     : db_simd_multiply(host, &p);
 
     if (status != DREAMBOOTH_OK || a->dbias == NULL)
         return status;

@@ -48,4 +48,7 @@ const struct db_simd_isa ISA = {
     .winograd_weight = winograd_weight,
     .winograd_output = winograd_output,
     .winograd_tile = winograd_tile,
+    .winograd_gradient = winograd_gradient,
+    .winograd_weight_gradient = winograd_weight_gradient,
+    .winograd_turned_tile = winograd_turned_tile,
 };

@@ -91,6 +91,17 @@ struct db_simd_isa {
      * columns], c [count, columns]. */
     void (*winograd_tile)(int count, int64_t k, const float *a, int64_t a_row,
                           const float *b, float *c, bool add);
+    /* Those of winograd_weight.c: 16 pixels of dy to 36 values; 36 sums to 9
+     * weights, added to g if ADD; and the product with a[r, k] at a[k A_STEP +
+     * r]. */
+    void (*winograd_gradient)(int64_t channels, const float *const pixels[16],
+                              float *v, int64_t step);
+    void (*winograd_weight_gradient)(int64_t channels, const float *m,
+                                     int64_t step, float *g, int64_t place,
+                                     bool add);
+    void (*winograd_turned_tile)(int count, int64_t k, const float *a,
+                                 int64_t a_step, const float *b, float *c,
+                                 bool add);
 };
 
 extern const struct db_simd_isa db_simd_plain;
@@ -213,6 +224,12 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution);
 int db_simd_winograd(const dreambooth_kernel_host *host,
                      const struct db_simd_convolution *convolution);
+
+/* The same for backward_weight; dbias is not made. */
+bool db_simd_winograd_weight_pays(const dreambooth_kernel_host *host,
+                                  const dreambooth_conv2d *c);
+int db_simd_winograd_weight(const dreambooth_kernel_host *host,
+                            const dreambooth_conv2d *c);
 
 /* Whether A has so few rows that memory is what it waits for; and does it. */
 bool db_simd_has_few_rows(const dreambooth_gemm *a);

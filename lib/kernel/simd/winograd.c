@@ -19,7 +19,7 @@
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
-#include "kernel/simd/simd_int.h"
+#include "kernel/simd/winograd_int.h"
 
 #define LEAST_SQUARES 4
 #define LEAST_CHANNELS 32
@@ -30,12 +30,11 @@
 #define PART 64                        /* channels of x at a time */
 #define K_STEP 16                      /* of these turned at a time */
 #define MOST_PIXELS ((int64_t)8 << 20) /* floats of transformed ones */
-#define LINE 16 /* floats: places a power of two apart would share a set */
 
 struct work {
     const struct db_simd_convolution *s;
     const struct db_simd_isa *isa;
-    int64_t squares_y, squares_x;      /* of an image */
+    struct db_winograd_squares there;
     int64_t first, squares;            /* those at work */
     int64_t blocks, block, rows;       /* squares of a block, and of a tile */
     int64_t parts, part;               /* channels of x at a time */
@@ -119,24 +118,68 @@ static void transform_weights(const struct work *work, int64_t panel,
     }
 }
 
+struct db_winograd_squares db_winograd_squares(const dreambooth_conv2d *c)
+{
+    const int64_t rows = db_blas_pieces(c->out_height, 4);
+    const int64_t columns = db_blas_pieces(c->out_width, 4);
+
+    return (struct db_winograd_squares){rows, columns,
+                                        db_simd_winograd_squares(c)};
+}
+
 /* Where a square lies: its image, and its first pixel of y. */
 struct place {
     int64_t image, y, x;
 };
 
-static struct place place_of(const struct work *work, int64_t square)
+static struct place place_of(const struct db_winograd_squares *squares,
+                             int64_t square)
 {
-    const int64_t each = work->squares_y * work->squares_x;
+    const int64_t each = squares->rows * squares->columns;
 
-    return (struct place){square / each, square % each / work->squares_x * 4,
-                          square % work->squares_x * 4};
+    return (struct place){square / each, square % each / squares->columns * 4,
+                          square % squares->columns * 4};
+}
+
+void db_winograd_see(const dreambooth_conv2d *c,
+                     const struct db_winograd_squares *squares, int64_t square,
+                     const float *zeros, const float *pixels[36])
+{
+    const struct place at = place_of(squares, square);
+    int i;
+
+    for (i = 0; i < 36; i++) {
+        int64_t y = at.y + i / 6 - c->pad_top, x = at.x + i % 6 - c->pad_left;
+        bool inside = y >= 0 && y < c->in_height && x >= 0 && x < c->in_width;
+
+        pixels[i] =
+            !inside ? zeros
+                    : c->x + ((at.image * c->in_height + y) * c->in_width + x) *
+                                 c->in_channels;
+    }
+}
+
+void db_winograd_find(const dreambooth_conv2d *c,
+                      const struct db_winograd_squares *squares, int64_t square,
+                      int64_t offsets[16])
+{
+    const struct place at = place_of(squares, square);
+    int i;
+
+    for (i = 0; i < 16; i++) {
+        int64_t y = at.y + i / 4, x = at.x + i % 4;
+
+        offsets[i] = y >= c->out_height || x >= c->out_width
+                         ? -1
+                         : ((at.image * c->out_height + y) * c->out_width + x) *
+                               c->out_channels;
+    }
 }
 
 static void transform_input(void *argument, int64_t index, int worker)
 {
     const struct work *work = argument;
     const dreambooth_conv2d *c = &work->s->c;
-    const struct place at = place_of(work, work->first + index);
     float *v = work->v +
                index / work->block * work->parts * 36 * work->v_place +
                index % work->block * work->part;
@@ -145,15 +188,7 @@ static void transform_input(void *argument, int64_t index, int worker)
     int i;
 
     (void)worker;
-    for (i = 0; i < 36; i++) {
-        int64_t y = at.y + i / 6 - c->pad_top, x = at.x + i % 6 - c->pad_left;
-        bool inside = y >= 0 && y < c->in_height && x >= 0 && x < c->in_width;
-
-        pixels[i] =
-            !inside ? work->zeros
-                    : c->x + ((at.image * c->in_height + y) * c->in_width + x) *
-                                 c->in_channels;
-    }
+    db_winograd_see(c, &work->there, work->first + index, work->zeros, pixels);
     for (k = 0; k < c->in_channels; k += work->part) {
         const int64_t some = db_blas_smaller(work->part, c->in_channels - k);
 
@@ -168,36 +203,22 @@ static void transform_output(const struct work *work, int64_t square,
                              int64_t panel, const float *m)
 {
     const dreambooth_conv2d *c = &work->s->c;
-    const struct place at = place_of(work, square);
     const int64_t first = panel * work->isa->columns;
+    int64_t offsets[16];
     float *pixels[16];
     int i;
 
-    for (i = 0; i < 16; i++) {
-        int64_t y = at.y + i / 4, x = at.x + i % 4;
-
-        pixels[i] =
-            y >= c->out_height || x >= c->out_width
-                ? NULL
-                : c->y +
-                      ((at.image * c->out_height + y) * c->out_width + x) *
-                          c->out_channels +
-                      first;
-    }
+    db_winograd_find(c, &work->there, square, offsets);
+    for (i = 0; i < 16; i++)
+        pixels[i] = offsets[i] < 0 ? NULL : c->y + offsets[i] + first;
     work->isa->winograd_output(
         db_blas_smaller(work->isa->columns, c->out_channels - first), m,
         work->m_place, c->bias == NULL ? NULL : c->bias + first, pixels);
 }
 
-/* Weights that are read next: rows of 9 places. */
-struct next {
-    const float *at;
-    int64_t rows, row, place, width;
-    int64_t done; /* rows that have been fetched */
-};
-
-static struct next next_weights(const struct work *work, int64_t panel,
-                                int64_t k)
+/* Those that are transformed next. */
+static struct db_winograd_next next_weights(const struct work *work,
+                                            int64_t panel, int64_t k)
 {
     const struct db_simd_convolution *s = work->s;
     const int64_t out = s->c.out_channels, in = s->c.in_channels;
@@ -209,22 +230,23 @@ static struct next next_weights(const struct work *work, int64_t panel,
         channel += each;
     }
     if (channel >= out)
-        return (struct next){0};
+        return (struct db_winograd_next){0};
     if (s->reversed)
-        return (struct next){.at = s->weight + k * s->weight_row + channel,
-                             .rows = db_blas_smaller(work->part, in - k),
-                             .row = s->weight_row,
-                             .place = out,
-                             .width = db_blas_smaller(each, out - channel)};
-    return (struct next){.at = s->weight + channel * s->weight_row + k,
-                         .rows = db_blas_smaller(each, out - channel),
-                         .row = s->weight_row,
-                         .place = in,
-                         .width = db_blas_smaller(work->part, in - k)};
+        return (struct db_winograd_next){
+            .at = s->weight + k * s->weight_row + channel,
+            .rows = db_blas_smaller(work->part, in - k),
+            .row = s->weight_row,
+            .place = out,
+            .width = db_blas_smaller(each, out - channel)};
+    return (struct db_winograd_next){
+        .at = s->weight + channel * s->weight_row + k,
+        .rows = db_blas_smaller(each, out - channel),
+        .row = s->weight_row,
+        .place = in,
+        .width = db_blas_smaller(work->part, in - k)};
 }
 
-/* Asks for the rows up to that share of them. */
-static void fetch(struct next *next, int64_t share, int64_t of)
+void db_winograd_fetch(struct db_winograd_next *next, int64_t share, int64_t of)
 {
 #ifdef __GNUC__
     const int64_t end = next->rows * share / of;
@@ -233,7 +255,7 @@ static void fetch(struct next *next, int64_t share, int64_t of)
 
     for (; next->done < end; next->done++, next->at += next->row)
         for (place = 0; place < 9; place++)
-            for (i = 0; i < next->width; i += LINE)
+            for (i = 0; i < next->width; i += 16)
                 __builtin_prefetch(next->at + place * next->place + i, 0, 2);
 #endif
 }
@@ -242,14 +264,14 @@ static void fetch(struct next *next, int64_t share, int64_t of)
  * if ADD. */
 static void multiply(const struct work *work, int64_t squares, int64_t panels,
                      int64_t width, const float *v, const float *u, float *m,
-                     bool add, struct next *next)
+                     bool add, struct db_winograd_next *next)
 {
     const int64_t columns = work->isa->columns;
     int64_t place, panel, r;
 
     for (place = 0; place < 36; place++) {
         for (panel = 0; panel < panels; panel++) {
-            fetch(next, place * panels + panel + 1, 36 * panels);
+            db_winograd_fetch(next, place * panels + panel + 1, 36 * panels);
             for (r = 0; r < squares; r += work->rows)
                 work->isa->winograd_tile(
                     (int)db_blas_smaller(work->rows, squares - r), width,
@@ -270,7 +292,7 @@ static void sum_parts(const struct work *work, int64_t first, int64_t panels,
 {
     const int64_t in = work->s->c.in_channels;
     int64_t k, panel, width;
-    struct next next;
+    struct db_winograd_next next;
 
     for (k = 0; k < in; k += work->part, v += 36 * work->v_place) {
         width = db_blas_smaller(work->part, in - k);
@@ -329,15 +351,14 @@ static void divide(struct work *work)
     const dreambooth_conv2d *c = &work->s->c;
     const int64_t lanes = work->isa->lanes, columns = work->isa->columns;
 
-    work->squares_y = db_blas_pieces(c->out_height, 4);
-    work->squares_x = db_blas_pieces(c->out_width, 4);
-    divide_squares(work, c->batch * work->squares_y * work->squares_x);
+    work->there = db_winograd_squares(c);
+    divide_squares(work, work->there.all);
     work->parts = db_blas_pieces(c->in_channels, PART);
     work->part = db_blas_pieces(c->in_channels, work->parts * lanes) * lanes;
     work->parts = db_blas_pieces(c->in_channels, work->part);
-    work->v_place = work->block * work->part + LINE;
-    work->u_place = work->group * work->part * columns + LINE;
-    work->m_place = work->group * work->block * columns + LINE;
+    work->v_place = work->block * work->part + DB_WINOGRAD_LINE;
+    work->u_place = work->group * work->part * columns + DB_WINOGRAD_LINE;
+    work->m_place = work->group * work->block * columns + DB_WINOGRAD_LINE;
     work->own_size =
         9 * K_STEP * columns + 36 * (work->u_place + work->m_place);
 }
@@ -347,10 +368,9 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
 {
     const dreambooth_conv2d *c = &convolution->c;
     struct work work = {.s = convolution, .isa = db_simd_isa_of(host)};
-    int64_t all, each, some, own;
+    int64_t each, some, own;
 
     divide(&work);
-    all = c->batch * work.squares_y * work.squares_x;
     each = work.parts * 36 * work.v_place;
     some = db_blas_smaller(work.blocks, db_blas_larger(MOST_PIXELS / each, 1));
     own = host->threads * work.own_size;
@@ -361,8 +381,9 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
     work.own = work.v + some * each;
     work.zeros = work.own + own;
     memset(work.zeros, 0, (size_t)c->in_channels * sizeof(float));
-    for (; work.first < all; work.first += some * work.block) {
-        work.squares = db_blas_smaller(some * work.block, all - work.first);
+    for (; work.first < work.there.all; work.first += some * work.block) {
+        work.squares =
+            db_blas_smaller(some * work.block, work.there.all - work.first);
         work.blocks = db_blas_pieces(work.squares, work.block);
         host->parallel(host, work.squares, transform_input, &work);
         host->parallel(host, work.blocks * work.groups, make_block, &work);
