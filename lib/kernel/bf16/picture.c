@@ -13,10 +13,12 @@ struct work {
 
 static void clear(const struct db_bf16_picture *p, uint8_t *to, int64_t lines)
 {
+    int64_t i;
     int part;
 
     for (part = 0; part < p->parts; part++)
-        memset(to + part * p->apart, 0, (size_t)(lines * DB_BF16_LINE));
+        for (i = 0; i < lines; i++)
+            memset(to + part * p->apart + i * DB_BF16_LINE, 0, DB_BF16_LINE);
 }
 
 /* A row of pixels, in all planes. */
@@ -92,6 +94,48 @@ static void lay_copied(const struct work *work, const float *x, int64_t first,
     clear_planes(p, to + end * DB_BF16_LINE, p->columns - end);
 }
 
+/* A row of a copy has the lines of another one's, SHIFT columns on. */
+static void shift_row(const struct db_bf16_picture *p, const uint8_t *from,
+                      int64_t shift, uint8_t *to)
+{
+    const int64_t first = shift < 0 ? -shift : 0;
+    const int64_t end = p->columns - (shift > 0 ? shift : 0);
+    int64_t plane, i;
+    int part;
+
+    clear_planes(p, to, first);
+    for (plane = 0; plane < p->planes; plane++)
+        for (part = 0; part < p->parts; part++) {
+            const int64_t at =
+                plane * p->positions * DB_BF16_LINE + part * p->apart;
+
+            for (i = first; i < end; i++)
+                memcpy(to + at + i * DB_BF16_LINE,
+                       from + at + (i + shift) * DB_BF16_LINE, DB_BF16_LINE);
+        }
+    clear_planes(p, to + end * DB_BF16_LINE, p->columns - end);
+}
+
+/* A row of pixels in all copies, which are COPY bytes apart: one copy may have
+ * all of them, and is the first to be laid. */
+static void lay_row_of_copies(const struct work *work, const float *x,
+                              int64_t copy, uint8_t *to)
+{
+    const struct db_bf16_picture *p = work->picture;
+    const bool is_shifted =
+        p->stride == 1 && p->columns == p->width && p->left < p->copies;
+    const uint8_t *whole = to + p->left * copy;
+    int64_t i;
+
+    if (is_shifted)
+        lay_copied(work, x, 0, to + p->left * copy);
+    for (i = 0; i < p->copies; i++, to += copy)
+        if (!is_shifted)
+            lay_copied(work, x, i - p->left, to);
+        else if (i != p->left)
+            shift_row(p, whole, i - p->left, to);
+}
+
 /* A row of positions in all copies and planes; row p->rows is what is behind.
  */
 static void lay_copies(const struct work *work, int64_t index)
@@ -111,11 +155,12 @@ static void lay_copies(const struct work *work, int64_t index)
     }
     to += (row % p->stride * (p->rows / p->stride) + row / p->stride) *
           p->columns * DB_BF16_LINE;
+    if (y >= 0 && y < p->height) {
+        lay_row_of_copies(work, x, copy * DB_BF16_LINE, to);
+        return;
+    }
     for (i = 0; i < p->copies; i++, to += copy * DB_BF16_LINE)
-        if (y < 0 || y >= p->height)
-            clear_planes(p, to, p->columns);
-        else
-            lay_copied(work, x, i - p->left, to);
+        clear_planes(p, to, p->columns);
 }
 
 /* A row of positions, in all planes; row p->rows is what is behind. */
