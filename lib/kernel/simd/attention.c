@@ -14,8 +14,12 @@
 #include "kernel/device.h"
 #include "kernel/simd/simd_int.h"
 
-#define KEYS 112          /* at a time: a panel's scores take 14 KB */
-#define PANELS 4          /* of queries that are one task */
+#define KEYS 112          /* at a time: a panel of scores takes 14 KB */
+#define QUERIES 256       /* of a task */
+#define LONG 2048         /* queries, of which a task has twice as many */
+#define MANY_QUERIES 128  /* are worth copies of keys and values */
+#define MOST_PANELS 64    /* of a task */
+#define KEPT (1 << 20)    /* bytes of the second-level cache */
 #define LEAST_WORK 3e7    /* of tiles: multiplications of the scores */
 #define LEAST_SCORES 4096 /* of tiles of one part: scores of a head */
 #define MOST_HEAD 192     /* beyond, the panels leave the cache */
@@ -23,8 +27,9 @@
 struct work {
     const dreambooth_attention *a;
     const struct db_simd_isa *isa;
-    int64_t row;    /* floats between positions: heads head_size */
-    int64_t blocks; /* tasks an image and head */
+    int64_t row;     /* floats between positions: heads head_size */
+    int64_t queries; /* of a task */
+    int64_t blocks;  /* tasks an image and head */
     float *scratch;
     int64_t scratch_step; /* floats a worker */
 };
@@ -34,24 +39,31 @@ struct panel {
     int64_t first, count; /* queries */
     float *q;             /* [head_size, columns] */
     float *y;             /* the same, before the division by sum */
-    float maximum[DB_SIMD_MOST_COLUMNS]; /* in units of ln 2 */
-    float sum[DB_SIMD_MOST_COLUMNS];
+    float *maximum, *sum; /* [columns]; in units of ln 2 */
 };
+
+static int64_t memory_of_panel(const struct work *work)
+{
+    return 2 * (work->a->head_size + 1) * work->isa->columns;
+}
 
 static void begin_panel(const struct work *work, const float *q, float *memory,
                         struct panel *panel)
 {
     const dreambooth_attention *a = work->a;
-    const int64_t size = a->head_size * work->isa->columns;
-    int i;
+    const int64_t columns = work->isa->columns;
+    const int64_t size = a->head_size * columns;
+    int64_t i;
 
     panel->q = memory;
     panel->y = memory + size;
-    work->isa->turn((int)panel->count, a->head_size,
-                    q + panel->first * work->row, work->row,
-                    (float)((double)a->scale * LOG2_E), panel->q);
+    panel->maximum = panel->y + size;
+    panel->sum = panel->maximum + columns;
+    work->isa->turn_in((int)panel->count, a->head_size,
+                       q + panel->first * work->row, work->row,
+                       (float)((double)a->scale * LOG2_E), panel->q);
     memset(panel->y, 0, (size_t)size * sizeof(float));
-    for (i = 0; i < DB_SIMD_MOST_COLUMNS; i++) {
+    for (i = 0; i < columns; i++) {
         panel->maximum[i] = -INFINITY;
         panel->sum[i] = 0.0f;
     }
@@ -69,47 +81,94 @@ static void hide_later(const struct panel *panel, int64_t first, int64_t keys,
                 s[k * columns + j] = -INFINITY;
 }
 
-/* What KEYS keys from FIRST on give to a panel; k and v are their vectors. */
+/* Keys and their values, from FIRST on. */
+struct keys {
+    int64_t first, count;
+    const float *k, *v;
+    int64_t row; /* floats from one to the next */
+};
+
+/* What KEYS give to a panel. */
 static void meet_keys(const struct work *work, struct panel *panel,
-                      const float *k, const float *v, int64_t first,
-                      int64_t keys, float *s)
+                      const struct keys *keys, float *s)
 {
     const dreambooth_attention *a = work->a;
     const struct db_simd_isa *isa = work->isa;
     float factor[DB_SIMD_MOST_COLUMNS];
-    int64_t r;
 
-    memset(s, 0, (size_t)(keys * isa->columns) * sizeof(*s));
-    for (r = 0; r < keys; r += isa->rows)
-        isa->tile((int)db_blas_smaller(isa->rows, keys - r), a->head_size,
-                  k + r * work->row, work->row, panel->q, s + r * isa->columns,
-                  isa->columns);
+    isa->score(keys->count, a->head_size, keys->k, keys->row, panel->q, s);
     if (a->causal)
-        hide_later(panel, first, keys, isa->columns, s);
-    isa->soften(keys, s, panel->maximum, panel->sum, factor);
-    if (first > 0)
-        isa->scale(a->head_size, factor, panel->y);
-    for (r = 0; r < a->head_size; r += isa->rows)
-        isa->turned_tile((int)db_blas_smaller(isa->rows, a->head_size - r),
-                         keys, v + r, work->row, s, panel->y + r * isa->columns,
-                         isa->columns);
+        hide_later(panel, keys->first, keys->count, isa->columns, s);
+    isa->soften(keys->count, s, panel->maximum, panel->sum, factor);
+    isa->gather(a->head_size, keys->count, keys->v, keys->row, s, factor,
+                panel->y);
+}
+
+/* In a copy keys of a head lie together, and in fewer pages. */
+static void copy_keys(const struct work *work, struct keys *keys, float *memory)
+{
+    const int64_t size = work->a->head_size;
+
+    work->isa->lay(keys->count, size, keys->k, keys->row, 1.0f, memory, size);
+    work->isa->lay(keys->count, size, keys->v, keys->row, 1.0f,
+                   memory + KEYS * size, size);
+    keys->k = memory;
+    keys->v = memory + KEYS * size;
+    keys->row = size;
 }
 
 static void end_panel(const struct work *work, const struct panel *panel,
                       float *y, float *lse)
 {
-    const int64_t columns = work->isa->columns;
-    int64_t i, j;
+    float part[DB_SIMD_MOST_COLUMNS], of_all[DB_SIMD_MOST_COLUMNS];
 
-    for (j = 0; j < panel->count; j++) {
-        float *to = y + (panel->first + j) * work->row;
-        float part = 1.0f / panel->sum[j];
+    work->isa->finish(panel->maximum, panel->sum, part, of_all);
+    work->isa->turn_out((int)panel->count, work->a->head_size, panel->y, part,
+                        y + panel->first * work->row, work->row);
+    memcpy(lse + panel->first, of_all, (size_t)panel->count * sizeof(*lse));
+}
 
-        for (i = 0; i < work->a->head_size; i++)
-            to[i] = panel->y[i * columns + j] * part;
-        lse[panel->first + j] = (float)((double)panel->maximum[j] * LN_2 +
-                                        log((double)panel->sum[j]));
+/* A worker's memory: scores, copies of keys and values, then the panels. */
+static int64_t memory_before_panels(const struct work *work)
+{
+    return KEYS * (work->isa->columns + 2 * work->a->head_size);
+}
+
+static int64_t memory_of_all(const struct work *work)
+{
+    const int64_t panels =
+        db_blas_pieces(db_blas_smaller(work->queries, work->a->query_length),
+                       work->isa->columns);
+
+    return memory_before_panels(work) + panels * memory_of_panel(work);
+}
+
+/* The keys of a head, AT in k, meet its panels. */
+static void meet(const struct work *work, struct panel *panels, int count,
+                 int64_t at, int64_t end, float *s)
+{
+    const dreambooth_attention *a = work->a;
+    int64_t first;
+    int i;
+
+    for (first = 0; first < end; first += KEYS) {
+        struct keys keys = {first, db_blas_smaller(KEYS, end - first),
+                            a->k + at + first * work->row,
+                            a->v + at + first * work->row, work->row};
+
+        if (count * work->isa->columns >= MANY_QUERIES)
+            copy_keys(work, &keys, s + KEYS * work->isa->columns);
+        for (i = 0; i < count; i++)
+            meet_keys(work, &panels[i], &keys, s);
     }
+}
+
+/* Keys and values of an image's heads that stay in the second-level cache: all
+ * heads meet a block of queries, whose lines and pages they share, in turn.
+ * Larger ones of one head meet all its queries. */
+static bool heads_are_first(const struct work *work)
+{
+    return 2 * work->a->key_length * work->row * (int64_t)sizeof(float) < KEPT;
 }
 
 static void attend(void *argument, int64_t index, int worker)
@@ -117,31 +176,31 @@ static void attend(void *argument, int64_t index, int worker)
     const struct work *work = argument;
     const dreambooth_attention *a = work->a;
     const int64_t columns = work->isa->columns;
-    const int64_t head = index / work->blocks, image = head / a->heads;
-    const int64_t within = head % a->heads * a->head_size;
+    const int64_t image = index / (a->heads * work->blocks);
+    const int64_t rest = index % (a->heads * work->blocks);
+    const bool by_heads = heads_are_first(work);
+    const int64_t head = by_heads ? rest % a->heads : rest / work->blocks;
+    const int64_t block = by_heads ? rest / a->heads : rest % work->blocks;
+    const int64_t within = head * a->head_size;
     const int64_t q = image * a->query_length * work->row + within;
     const int64_t k = image * a->key_length * work->row + within;
-    int64_t first = index % work->blocks * PANELS * columns, end;
+    int64_t first = block * work->queries;
+    const int64_t end = db_blas_smaller(first + work->queries, a->query_length);
     float *s = work->scratch + worker * work->scratch_step;
-    float *memory = s + KEYS * columns;
-    struct panel panels[PANELS];
-    int count, i;
+    float *memory = s + memory_before_panels(work);
+    struct panel panels[MOST_PANELS];
+    int count = 0, i;
 
-    for (count = 0; count < PANELS && first < a->query_length; count++) {
+    for (; first < end; first += columns, memory += memory_of_panel(work)) {
         panels[count].first = first;
-        panels[count].count = db_blas_smaller(columns, a->query_length - first);
-        begin_panel(work, a->q + q, memory + count * 2 * a->head_size * columns,
-                    &panels[count]);
-        first += panels[count].count;
+        panels[count].count = db_blas_smaller(columns, end - first);
+        begin_panel(work, a->q + q, memory, &panels[count++]);
     }
-    end = a->causal ? db_blas_smaller(first, a->key_length) : a->key_length;
-    for (first = 0; first < end; first += KEYS)
-        for (i = 0; i < count; i++)
-            meet_keys(work, &panels[i], a->k + k + first * work->row,
-                      a->v + k + first * work->row, first,
-                      db_blas_smaller(KEYS, end - first), s);
+    meet(work, panels, count, k,
+         a->causal ? db_blas_smaller(end, a->key_length) : a->key_length, s);
     for (i = 0; i < count; i++)
-        end_panel(work, &panels[i], a->y + q, a->lse + head * a->query_length);
+        end_panel(work, &panels[i], a->y + q,
+                  a->lse + (image * a->heads + head) * a->query_length);
 }
 
 static int forward(const dreambooth_kernel_host *host,
@@ -152,8 +211,9 @@ static int forward(const dreambooth_kernel_host *host,
 
     if (a->head_size > MOST_HEAD || db_simd_is_blas(host))
         return db_blas_attention_forward(host, a);
-    work.blocks = db_blas_pieces(a->query_length, PANELS * work.isa->columns);
-    work.scratch_step = (KEYS + PANELS * 2 * a->head_size) * work.isa->columns;
+    work.queries = a->query_length < LONG ? QUERIES : 2 * QUERIES;
+    work.blocks = db_blas_pieces(a->query_length, work.queries);
+    work.scratch_step = memory_of_all(&work);
     work.scratch = host->scratch_new(
         host, (size_t)(work.scratch_step * host->threads) * sizeof(float));
     if (work.scratch == NULL)
@@ -198,5 +258,7 @@ int db_simd_attention_backward(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_attention_backward(host, tiles, parts, a);
-    return db_blas_attention_backward(host, a);
+    if (a->head_size > MOST_HEAD || db_simd_is_blas(host))
+        return db_blas_attention_backward(host, a);
+    return db_simd_return(host, a);
 }

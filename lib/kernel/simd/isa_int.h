@@ -30,7 +30,7 @@ INLINE void store(float *at, vector value)
 #include "kernel/simd/isa_tile_int.h"
 #include "kernel/simd/isa_pack_int.h"
 #include "kernel/simd/isa_winograd_int.h"
-#include "kernel/simd/isa_soften_int.h"
+#include "kernel/simd/isa_attention_int.h"
 
 const struct db_simd_isa ISA = {
     .rows = ROWS,
@@ -38,8 +38,6 @@ const struct db_simd_isa ISA = {
     .lanes = LANES,
     .tile = tile,
     .turned_tile = turned_tile,
-    .soften = soften,
-    .scale = scale,
     .turn = turn,
     .split = split,
     .any_tile = any_tile,
@@ -51,4 +49,14 @@ const struct db_simd_isa ISA = {
     .winograd_gradient = winograd_gradient,
     .winograd_weight_gradient = winograd_weight_gradient,
     .winograd_turned_tile = winograd_turned_tile,
+    .lay = lay,
+    .turn_in = turn_in,
+    .turn_out = turn_out,
+    .score = score,
+    .soften = soften,
+    .finish = finish,
+    .dots = dots,
+    .weigh = weigh,
+    .gather = gather,
+    .spread = spread,
 };

@@ -45,6 +45,17 @@ struct db_simd_tile {
     struct db_simd_fetch fetch;
 };
 
+/* y [keys, row] += weights b: weights [keys, columns] of several panels, and
+ * for each of these a b [columns, row]. */
+struct db_simd_spread {
+    int64_t keys, panels;
+    int64_t row; /* a multiple of lanes */
+    const float *weights;
+    int64_t panel_step; /* floats between weights of two panels */
+    const float *b;
+    float *y;
+};
+
 struct db_simd_isa {
     int rows, columns; /* of a tile */
     int lanes;         /* of a vector; columns is a multiple */
@@ -55,13 +66,6 @@ struct db_simd_isa {
     /* The same with a[r, k] at a[k A_STEP + r]. */
     void (*turned_tile)(int count, int64_t k, const float *a, int64_t a_step,
                         const float *b, float *c, int64_t c_row);
-    /* s [keys, columns] = 2^(s - maximum), with the maximum of each column
-     * raised first; factor is what its former sum, and all that was summed with
-     * it, are worth then. */
-    void (*soften)(int64_t keys, float *s, float *maximum, float *sum,
-                   float *factor);
-    /* y [rows, columns] *= factor [columns] */
-    void (*scale)(int64_t rows, const float *factor, float *y);
     /* panel[k, j] = factor source[j ROW + k] for j < COUNT <= columns, and 0
      * behind. */
     void (*turn)(int count, int64_t k, const float *source, int64_t row,
@@ -102,6 +106,41 @@ struct db_simd_isa {
     void (*winograd_turned_tile)(int count, int64_t k, const float *a,
                                  int64_t a_step, const float *b, float *c,
                                  bool add);
+    /* to[r TO_ROW + i] = factor source[r ROW + i] for i < SIZE. */
+    void (*lay)(int64_t count, int64_t size, const float *source, int64_t row,
+                float factor, float *to, int64_t to_row);
+    /*
+     * What attention is made of: panels [.., columns], where queries are
+     * columns. turn_in: panel[i, j] = factor source[j ROW + i] for j < COUNT,
+     * i < SIZE; any finite values behind, unless the source has others.
+     * turn_out: to[j ROW + i] = factor[j] panel[i, j].
+     */
+    void (*turn_in)(int count, int64_t size, const float *source, int64_t row,
+                    float factor, float *panel);
+    void (*turn_out)(int count, int64_t size, const float *panel,
+                     const float *factor, float *to, int64_t row);
+    /* s [keys, columns] = a [keys, k] panel; rows of a are A_ROW apart. */
+    void (*score)(int64_t keys, int64_t k, const float *a, int64_t a_row,
+                  const float *panel, float *s);
+    /* s [keys, columns] = 2^(s - maximum), with the maximum of each column
+     * raised first; factor is what its former sum, and all that was summed with
+     * it, are worth then. */
+    void (*soften)(int64_t keys, float *s, float *maximum, float *sum,
+                   float *factor);
+    /* part = 1 / sum, lse = ln(sum 2^maximum), of each column. */
+    void (*finish)(const float *maximum, const float *sum, float *part,
+                   float *lse);
+    /* sum[j] = sum_i x[j ROW + i] y[j ROW + i] for j < columns, i < ROW, a
+     * multiple of lanes. */
+    void (*dots)(int64_t row, const float *x, const float *y, float *sum);
+    /* s = 2^(s - lse), dp = s (dp - sum): lse and sum of each column. */
+    void (*weigh)(int64_t keys, const float *lse, const float *sum, float *s,
+                  float *dp);
+    /* y [size, columns] = factor y + a^T panel: a [keys, size], rows A_STEP
+     * apart; factor of each column. */
+    void (*gather)(int64_t size, int64_t keys, const float *a, int64_t a_step,
+                   const float *panel, const float *factor, float *y);
+    void (*spread)(const struct db_simd_spread *p);
 };
 
 extern const struct db_simd_isa db_simd_plain;
@@ -235,6 +274,10 @@ int db_simd_winograd_weight(const dreambooth_kernel_host *host,
 bool db_simd_has_few_rows(const dreambooth_gemm *a);
 int db_simd_few_rows(const dreambooth_kernel_host *host,
                      const dreambooth_gemm *a);
+
+/* Attention backward by floats. */
+int db_simd_return(const dreambooth_kernel_host *host,
+                   const dreambooth_attention *a);
 
 #define DB_SIMD_SLOT(name, arguments)                                          \
     int db_simd_##name(const dreambooth_kernel_host *host, const arguments *a)
