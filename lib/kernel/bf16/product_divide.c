@@ -19,6 +19,7 @@
 #define READING 100    /* cycles for a part of a tile, from memory */
 #define LONG_STEPS 32
 #define NEAR_TILES 16384 /* of a B that larger caches hold */
+#define OWN_TILES 4096   /* of one that is not sought for long */
 #define SUMMING 800      /* of a pair of strips, away and back */
 
 static int64_t even(int64_t strips)
@@ -49,14 +50,15 @@ static int64_t cost_of(const struct db_bf16_product *p, int64_t blocks,
     const int64_t b_tiles = p->b.strips * p->b.parts;
     const int64_t a = a_tiles * (p->a.cost + READING);
     const int64_t b = b_tiles * (p->b.cost + READING);
+    const int64_t again =
+        b_tiles * (b_tiles * p->steps > OWN_TILES ? READING : READING / 2);
     const int64_t parts = db_blas_pieces(db_blas_pieces(p->a.strips, blocks) *
                                              p->steps * p->a.parts,
                                          BLOCK_TILES);
     const int64_t sums = p->a.strips * p->b.strips / 4 * parts * SUMMING;
 
     return (fits(p) ? a : groups * a) +
-           (blocks < PACK_AHEAD ? blocks * b
-                                : b + b_tiles * (2 + blocks) * READING / 2) +
+           (blocks < PACK_AHEAD ? blocks * b : b + (2 + blocks) * again) +
            sums / p->steps;
 }
 
