@@ -109,8 +109,9 @@ struct dreambooth_form {
  * The rest is for slots of a table with DREAMBOOTH_FUSES alone. a_bf16 is to a
  * what b_bf16 is to b. geglu, where it is not 0, makes an even n into c [m,
  * n/2]: c[r, j] = x gelu(gate), where x and gate are columns j and n/2 + j of
- * the sum with its bias; beta is 0 then and batch 1. With it c_bf16 may be
- * there in place of c, which is then rounded to it, to nearest, ties to even.
+ * the sum with its bias; beta is 0 then. c_bf16 may be there in place of c,
+ * which is then rounded to it, to nearest, ties to even. With geglu or c_bf16
+ * batch is 1, and beta 0.
  */
 typedef struct dreambooth_gemm {
     int64_t batch, m, n, k;
@@ -170,7 +171,8 @@ typedef struct dreambooth_group_norm {
 } dreambooth_group_norm;
 
 /* Layer normalisation over the last dimension: x, y [rows, channels], mean and
- * rstd [rows]; else as group normalisation. */
+ * rstd [rows]; else as group normalisation. y_bf16 may be there in place of y,
+ * in forward of a table with DREAMBOOTH_FUSES alone. */
 typedef struct dreambooth_layer_norm {
     int64_t rows, channels;
     float epsilon;
@@ -178,6 +180,7 @@ typedef struct dreambooth_layer_norm {
     float *y, *mean, *rstd;
     const float *dy;
     float *dx, *dweight, *dbias;
+    uint16_t *y_bf16;
 } dreambooth_layer_norm;
 
 /*
@@ -187,6 +190,10 @@ typedef struct dreambooth_layer_norm {
  * exponentials of each row of logits, which forward writes and backward reads.
  * causal: query i sees keys 0..i. backward writes dq, dk and dv from q, k, v,
  * y, lse and dy. No kernel may hold all query_length x key_length scores.
+ *
+ * The rest is for forward of a table with DREAMBOOTH_FUSES alone: k_bf16,
+ * v_bf16 and y_bf16 are to k, v and y what c_bf16 is to c in dreambooth_gemm.
+ * q_bf16 has q times scale / ln 2: exponents of base 2.
  */
 typedef struct dreambooth_attention {
     int64_t batch, heads, query_length, key_length, head_size;
@@ -196,6 +203,8 @@ typedef struct dreambooth_attention {
     float *y, *lse;
     const float *dy;
     float *dq, *dk, *dv;
+    const uint16_t *q_bf16, *k_bf16, *v_bf16;
+    uint16_t *y_bf16;
 } dreambooth_attention;
 
 /* Softmax of each row of x [rows, columns]. backward writes dx from y and dy.
@@ -377,8 +386,9 @@ typedef struct dreambooth_sum_squares {
  * it the library gives them floats, made in scratch memory for each call.
  * OVERWRITES: conv2d_backward_weight writes dweight, which then holds anything,
  * where the host's overwrite is not 0. Without it the library gives zeros.
- * FUSES: gemm reads a_bf16, and computes geglu, to c_bf16 if that is there.
- * Without it the library asks for neither.
+ * FUSES: gemm reads a_bf16, and computes geglu, to c_bf16 if that is there;
+ * layer_norm_forward and attention_forward read and write bfloat16. Without it
+ * the library asks for nothing of that.
  */
 enum dreambooth_backend_feature {
     DREAMBOOTH_READS_BFLOAT16 = 1, /* weights in bfloat16 */

@@ -8,6 +8,11 @@
 
 #include <math.h>
 
+static float scale_of(int64_t head_size)
+{
+    return (float)(1.0 / sqrt((double)head_size));
+}
+
 static void form(dreambooth_attention *a, const struct db_tensor *q,
                  const struct db_tensor *k, const struct db_tensor *v,
                  int64_t heads, bool causal)
@@ -17,11 +22,21 @@ static void form(dreambooth_attention *a, const struct db_tensor *q,
     a->query_length = q->shape.size[1];
     a->key_length = k->shape.size[1];
     a->head_size = q->shape.size[2] / heads;
-    a->scale = (float)(1.0 / sqrt((double)a->head_size));
+    a->scale = scale_of(a->head_size);
     a->causal = causal;
-    a->q = db_tensor_f32(q);
-    a->k = db_tensor_f32(k);
-    a->v = db_tensor_f32(v);
+    a->q = db_tensor_if_f32(q);
+    a->k = db_tensor_if_f32(k);
+    a->v = db_tensor_if_f32(v);
+    a->q_bf16 = db_tensor_if_bf16(q);
+    a->k_bf16 = db_tensor_if_bf16(k);
+    a->v_bf16 = db_tensor_if_bf16(v);
+}
+
+#define LOG2_E 1.4426950408889634
+
+float db_attention_factor(int64_t head_size)
+{
+    return (float)((double)scale_of(head_size) * LOG2_E);
 }
 
 /* saved: q, k, v, y, lse. */
@@ -76,10 +91,11 @@ struct db_var *db_attention(struct db_tape *tape, struct db_var *q,
         return db_op_misfit(tape, "attention", inputs, 3, &k->data->shape);
     form(&a, q->data, k->data, v->data, heads, causal);
     rows = db_shape3(a.batch, heads, a.query_length);
-    y = db_op_tensor(tape, &q->data->shape);
+    y = db_op_tensor_like(tape, q->data);
     lse = db_op_tensor(tape, &rows);
     if (tape->status == DREAMBOOTH_OK) {
-        a.y = db_tensor_f32(y);
+        a.y = db_tensor_if_f32(y);
+        a.y_bf16 = db_tensor_if_bf16(y);
         a.lse = db_tensor_f32(lse);
         db_tape_fail(tape, db_run(tape->device, attention_forward, &a));
     }

@@ -142,34 +142,103 @@ struct db_var *db_linear(struct db_tape *tape, struct db_var *x,
     return result;
 }
 
+/* How a product of X and PARAMS ends that nobody records: C, taken over, is its
+ * result. */
+static struct db_var *run_alone(struct db_tape *tape, struct db_var *x,
+                                struct db_param *const *params,
+                                dreambooth_gemm *product, struct db_tensor *c)
+{
+    struct db_op *op;
+    struct db_var *result;
+
+    if (c != NULL) {
+        product->c = db_tensor_if_f32(c);
+        product->c_bf16 = db_tensor_if_bf16(c);
+        db_tape_fail(tape, db_run(tape->device, gemm, product));
+    }
+    result = db_op_record(tape, NULL, c, &x, 1, params, &op);
+    db_drop(x);
+    return result;
+}
+
+/* Rows like those of X. */
+static struct db_tensor *rows_of(struct db_tape *tape, const struct db_var *x,
+                                 int64_t columns, enum db_dtype dtype)
+{
+    struct db_shape shape = x->data->shape;
+    struct db_tensor *y = NULL;
+
+    shape.size[shape.rank - 1] = columns;
+    db_tape_fail(tape, db_tensor_new(tape->env, dtype, &shape, &y));
+    return y;
+}
+
 /* Without a record, and in one product. */
 static struct db_var *gated(struct db_tape *tape, struct db_var *x,
                             struct db_param *weight, struct db_param *bias)
 {
     const bool is_narrow = tape->device->host.precision == DREAMBOOTH_BFLOAT16;
     struct db_param *params[DB_OP_PARAMS] = {weight, bias};
-    struct db_shape shape;
-    struct db_tensor *y = NULL;
-    struct db_var *result;
-    struct db_op *op;
     dreambooth_gemm product;
 
     if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
         return NULL;
     if (!describe(x->data, weight, bias, &product) || product.n % 2 != 0)
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
-    shape = x->data->shape;
     product.geglu = 1;
-    product.ldc = shape.size[shape.rank - 1] = product.n / 2;
-    db_tape_fail(tape, db_tensor_new(tape->env, is_narrow ? DB_BF16 : DB_F32,
-                                     &shape, &y));
-    if (y != NULL) {
-        product.c = db_tensor_if_f32(y);
-        product.c_bf16 = db_tensor_if_bf16(y);
-        db_tape_fail(tape, db_run(tape->device, gemm, &product));
-    }
-    result = db_op_record(tape, NULL, y, &x, 1, params, &op);
-    db_drop(x);
+    product.ldc = product.n / 2;
+    return run_alone(
+        tape, x, params, &product,
+        rows_of(tape, x, product.ldc, is_narrow ? DB_BF16 : DB_F32));
+}
+
+struct db_var *db_linear_narrow(struct db_tape *tape, struct db_var *x,
+                                struct db_param *weight, float factor)
+{
+    struct db_param *params[DB_OP_PARAMS] = {weight};
+    dreambooth_gemm product;
+
+    if (!db_op_ready(tape, &x, 1) || !db_op_needs(tape, weight, &x, 1))
+        return NULL;
+    if (!describe(x->data, weight, NULL, &product))
+        return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
+    product.alpha = factor;
+    return run_alone(tape, x, params, &product,
+                     rows_of(tape, x, product.n, DB_BF16));
+}
+
+/* Beyond, sums leave the cache more than once. */
+#define MOST_ADDED 2560
+
+/* Over the residual, which holds sums of floats that nobody else sees. */
+static bool goes_over(const struct db_tape *tape,
+                      const dreambooth_gemm *product,
+                      const struct db_var *residual)
+{
+    return db_tape_narrows(tape, residual) && db_op_sole(residual) &&
+           product->bias != NULL && product->k <= MOST_ADDED &&
+           product->m * product->n == db_tensor_count(residual->data);
+}
+
+struct db_var *db_linear_add(struct db_tape *tape, struct db_var *x,
+                             struct db_param *weight, struct db_param *bias,
+                             struct db_var *residual)
+{
+    struct db_var *inputs[2] = {x, residual};
+    struct db_param *params[DB_OP_PARAMS] = {weight, bias};
+    struct db_tensor *sum;
+    struct db_var *result;
+    dreambooth_gemm product;
+
+    if (!db_op_ready(tape, inputs, 2) || !db_op_needs(tape, weight, inputs, 2))
+        return NULL;
+    if (!describe(x->data, weight, bias, &product) ||
+        !goes_over(tape, &product, residual))
+        return db_add(tape, db_linear(tape, x, weight, bias), residual);
+    product.beta = 1.0f;
+    sum = db_tensor_hold(residual->data);
+    result = run_alone(tape, x, params, &product, sum);
+    db_drop(residual);
     return result;
 }
 

@@ -85,13 +85,25 @@ struct places {
     struct db_tensor *y, *mean, *rstd;
 };
 
+/* Like X, in bfloat16. */
+static struct db_tensor *halves_of(struct db_tape *tape, const struct db_var *x)
+{
+    struct db_tensor *y = NULL;
+
+    if (tape->status == DREAMBOOTH_OK)
+        db_tape_fail(tape,
+                     db_tensor_new(tape->env, DB_BF16, &x->data->shape, &y));
+    return y;
+}
+
 static bool make_places(struct db_tape *tape, struct db_var *x,
                         struct db_param *const *params, int64_t count,
-                        struct places *places)
+                        bool is_narrow, struct places *places)
 {
     struct db_shape statistics = db_shape1(count);
 
-    places->y = db_op_wanted(tape, &x, 1, params)
+    places->y = is_narrow ? halves_of(tape, x)
+                : db_op_wanted(tape, &x, 1, params)
                     ? db_op_tensor(tape, &x->data->shape)
                     : db_op_in_place(tape, x);
     places->mean = db_op_tensor(tape, &statistics);
@@ -144,7 +156,7 @@ struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
         db_shape_columns(&x->data->shape) % groups != 0)
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     group_form(&a, x->data, &facts);
-    if (make_places(tape, x, params, a.batch * groups, &places)) {
+    if (make_places(tape, x, params, a.batch * groups, false, &places)) {
         a.weight = db_tensor_f32(weight->data);
         a.bias = db_tensor_f32(bias->data);
         a.y = db_tensor_f32(places.y);
@@ -155,9 +167,9 @@ struct db_var *db_group_norm(struct db_tape *tape, struct db_var *x,
     return record(tape, group_norm_backward, &places, x, params, &facts);
 }
 
-struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
-                             struct db_param *weight, struct db_param *bias,
-                             float epsilon)
+static struct db_var *layer_norm(struct db_tape *tape, struct db_var *x,
+                                 struct db_param *weight, struct db_param *bias,
+                                 float epsilon, bool is_narrow)
 {
     struct db_param *params[DB_OP_PARAMS] = {weight, bias};
     union db_op_facts facts = {.norm = {0, epsilon, false}};
@@ -169,13 +181,28 @@ struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
     if (!fits(&x->data->shape, weight, bias))
         return db_op_misfit(tape, weight->name, &x, 1, &weight->shape);
     layer_form(&a, x->data, epsilon);
-    if (make_places(tape, x, params, a.rows, &places)) {
+    if (make_places(tape, x, params, a.rows, is_narrow, &places)) {
         a.weight = db_tensor_f32(weight->data);
         a.bias = db_tensor_f32(bias->data);
-        a.y = db_tensor_f32(places.y);
+        a.y = db_tensor_if_f32(places.y);
+        a.y_bf16 = db_tensor_if_bf16(places.y);
         a.mean = db_tensor_f32(places.mean);
         a.rstd = db_tensor_f32(places.rstd);
         db_tape_fail(tape, db_run(tape->device, layer_norm_forward, &a));
     }
     return record(tape, layer_norm_backward, &places, x, params, &facts);
+}
+
+struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
+                             struct db_param *weight, struct db_param *bias,
+                             float epsilon)
+{
+    return layer_norm(tape, x, weight, bias, epsilon, false);
+}
+
+struct db_var *db_layer_norm_narrow(struct db_tape *tape, struct db_var *x,
+                                    struct db_param *weight,
+                                    struct db_param *bias, float epsilon)
+{
+    return layer_norm(tape, x, weight, bias, epsilon, true);
 }

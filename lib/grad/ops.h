@@ -36,11 +36,19 @@ struct db_var *db_layer_norm(struct db_tape *tape, struct db_var *x,
                              struct db_param *weight, struct db_param *bias,
                              float epsilon);
 
+/* The same in bfloat16, where db_tape_narrows(). */
+struct db_var *db_layer_norm_narrow(struct db_tape *tape, struct db_var *x,
+                                    struct db_param *weight,
+                                    struct db_param *bias, float epsilon);
+
 /* softmax(q k^T / sqrt(head size)) v; q [B, Lq, heads * size], k and v
  * [B, Lk, heads * size]; causal: query i sees keys 0..i. */
 struct db_var *db_attention(struct db_tape *tape, struct db_var *q,
                             struct db_var *k, struct db_var *v, int64_t heads,
                             bool causal);
+/* In bfloat16, where db_tape_narrows(), queries have this factor already, and
+ * the result is in bfloat16, too. */
+float db_attention_factor(int64_t head_size);
 /* Over the last dimension. */
 struct db_var *db_softmax(struct db_tape *tape, struct db_var *x);
 
@@ -48,6 +56,13 @@ struct db_var *db_activation(struct db_tape *tape, struct db_var *x,
                              enum dreambooth_activation activation);
 /* x [.., 2 width] to [.., width]: first half times gelu(second half). */
 struct db_var *db_geglu(struct db_tape *tape, struct db_var *x);
+/* factor x W^T in bfloat16, where db_tape_narrows(). */
+struct db_var *db_linear_narrow(struct db_tape *tape, struct db_var *x,
+                                struct db_param *weight, float factor);
+/* A linear layer of x, and RESIDUAL; over that where db_tape_narrows(). */
+struct db_var *db_linear_add(struct db_tape *tape, struct db_var *x,
+                             struct db_param *weight, struct db_param *bias,
+                             struct db_var *residual);
 /* The same of a linear layer of x. While nothing is recorded it may be one
  * operation, and where products round their factors to bfloat16, so may this
  * result be: it is for db_linear() alone. */

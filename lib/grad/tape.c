@@ -143,6 +143,21 @@ static bool any_trains(struct db_param *const *params)
     return false;
 }
 
+/* All products of matrices that are no smaller round their factors. */
+#define LEAST_SIDE 64
+
+bool db_tape_narrows(const struct db_tape *tape, const struct db_var *x)
+{
+    const struct db_shape *shape;
+
+    if (x == NULL || tape->recording || !db_device_narrows(tape->device) ||
+        tape->device->host.precision != DREAMBOOTH_BFLOAT16)
+        return false;
+    shape = &x->data->shape;
+    return shape->rank >= 2 && shape->size[shape->rank - 1] >= LEAST_SIDE &&
+           shape->size[shape->rank - 2] >= LEAST_SIDE;
+}
+
 bool db_op_wanted(const struct db_tape *tape, struct db_var *const *inputs,
                   int count, struct db_param *const *params)
 {
@@ -290,14 +305,26 @@ int db_slot_finish(struct db_tape *tape, struct db_slot *slot,
     return status;
 }
 
-struct db_tensor *db_op_tensor(struct db_tape *tape,
-                               const struct db_shape *shape)
+static struct db_tensor *tensor_of(struct db_tape *tape, enum db_dtype dtype,
+                                   const struct db_shape *shape)
 {
     struct db_tensor *tensor = NULL;
 
     if (tape->status == DREAMBOOTH_OK)
-        db_tape_fail(tape, db_tensor_new(tape->env, DB_F32, shape, &tensor));
+        db_tape_fail(tape, db_tensor_new(tape->env, dtype, shape, &tensor));
     return tensor;
+}
+
+struct db_tensor *db_op_tensor(struct db_tape *tape,
+                               const struct db_shape *shape)
+{
+    return tensor_of(tape, DB_F32, shape);
+}
+
+struct db_tensor *db_op_tensor_like(struct db_tape *tape,
+                                    const struct db_tensor *x)
+{
+    return tensor_of(tape, x->dtype, &x->shape);
 }
 
 bool db_op_sole(const struct db_var *x)

@@ -107,6 +107,13 @@ struct db_tape {
     struct db_memo *memo; /* memo.h; NULL: none */
 };
 
+/*
+ * Whether X [.., rows, channels], and what products make of it, may be bfloat16
+ * where products alone read it: they round to that anyway, and no bit changes.
+ * Nothing is recorded then.
+ */
+bool db_tape_narrows(const struct db_tape *tape, const struct db_var *x);
+
 void db_tape_init(struct db_tape *tape, struct db_device *device,
                   bool recording);
 /* Drops what is recorded. The tape can then be used again. */

@@ -111,6 +111,9 @@ bool db_bias_fits(const struct db_param *bias, int64_t channels);
 /* A tensor for a result; NULL with the status on the tape. */
 struct db_tensor *db_op_tensor(struct db_tape *tape,
                                const struct db_shape *shape);
+/* Of the shape and type of X. */
+struct db_tensor *db_op_tensor_like(struct db_tape *tape,
+                                    const struct db_tensor *x);
 /* Can nobody else see X, or its memory? */
 bool db_op_sole(const struct db_var *x);
 /* X's own tensor where nobody else can see it, else a fresh one alike. */

@@ -229,6 +229,14 @@ bool db_device_fuses(const struct db_device *device)
            0;
 }
 
+bool db_device_narrows(const struct db_device *device)
+{
+    return db_device_fuses(device) &&
+           (device->kernels.features[DB_SLOT_INDEX(attention_forward)] &
+            device->kernels.features[DB_SLOT_INDEX(layer_norm_forward)] &
+            DREAMBOOTH_FUSES) != 0;
+}
+
 const dreambooth_kernel_host *db_device_host(struct db_device *device,
                                              size_t index)
 {

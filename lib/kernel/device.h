@@ -78,6 +78,9 @@ bool db_device_overwrites(const struct db_device *device);
 /* Whether gemm takes what follows it along (geglu), and values in bfloat16. */
 bool db_device_fuses(const struct db_device *device);
 
+/* Whether attention and layer normalisation read and write such, too. */
+bool db_device_narrows(const struct db_device *device);
+
 /* What the slot at INDEX is given as its host. */
 const dreambooth_kernel_host *db_device_host(struct db_device *device,
                                              size_t index);

@@ -127,3 +127,38 @@ int db_expand_conv2d(const dreambooth_kernel_host *host,
     host->scratch_free(host, weight);
     return status;
 }
+
+/* ln 2, by which exponents of base 2 become the logits that softmax is of. */
+#define LN_2 0.693147180559945309f
+
+int db_expand_attention(const dreambooth_kernel_host *host,
+                        const dreambooth_attention *a,
+                        db_attention_function *run)
+{
+    const int64_t row = a->batch * a->heads * a->head_size;
+    const uint16_t *const from[] = {a->q_bf16, a->k_bf16, a->v_bf16};
+    const int64_t lengths[] = {a->query_length, a->key_length, a->key_length};
+    dreambooth_attention floats = *a;
+    const float **const to[] = {&floats.q, &floats.k, &floats.v};
+    float *made[3] = {NULL};
+    int status = DREAMBOOTH_OK;
+    int i;
+
+    for (i = 0; i < 3 && status == DREAMBOOTH_OK; i++) {
+        if (from[i] == NULL)
+            continue;
+        made[i] = expand(host, from[i], lengths[i] * row);
+        *to[i] = made[i];
+        if (made[i] == NULL)
+            status = DREAMBOOTH_ENOMEM;
+    }
+    if (a->q_bf16 != NULL)
+        floats.scale = LN_2;
+    floats.q_bf16 = floats.k_bf16 = floats.v_bf16 = NULL;
+    if (status == DREAMBOOTH_OK)
+        status = run(host, &floats);
+    while (i-- > 0)
+        if (made[i] != NULL)
+            host->scratch_free(host, made[i]);
+    return status;
+}

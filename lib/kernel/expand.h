@@ -10,6 +10,8 @@
 
 typedef int db_gemm_function(const dreambooth_kernel_host *host,
                              const dreambooth_gemm *a);
+typedef int db_attention_function(const dreambooth_kernel_host *host,
+                                  const dreambooth_attention *a);
 typedef int db_conv2d_function(const dreambooth_kernel_host *host,
                                const dreambooth_conv2d *a);
 
@@ -19,5 +21,9 @@ int db_expand_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a,
                    db_gemm_function *run);
 int db_expand_conv2d(const dreambooth_kernel_host *host,
                      const dreambooth_conv2d *a, db_conv2d_function *run);
+/* The same of attention's q_bf16, k_bf16 and v_bf16. */
+int db_expand_attention(const dreambooth_kernel_host *host,
+                        const dreambooth_attention *a,
+                        db_attention_function *run);
 
 #endif

@@ -183,7 +183,8 @@ AT(layer_norm, dy, const float *, 72, 44, 44);
 AT(layer_norm, dx, float *, 80, 48, 48);
 AT(layer_norm, dweight, float *, 88, 52, 52);
 AT(layer_norm, dbias, float *, 96, 56, 56);
-SIZE(layer_norm, 104, 64, 60);
+AT(layer_norm, y_bf16, uint16_t *, 104, 60, 60);
+SIZE(layer_norm, 112, 64, 64);
 
 AT(attention, batch, int64_t, 0, 0, 0);
 AT(attention, heads, int64_t, 8, 8, 8);
@@ -201,7 +202,11 @@ AT(attention, dy, const float *, 88, 68, 68);
 AT(attention, dq, float *, 96, 72, 72);
 AT(attention, dk, float *, 104, 76, 76);
 AT(attention, dv, float *, 112, 80, 80);
-SIZE(attention, 120, 88, 84);
+AT(attention, q_bf16, const uint16_t *, 120, 84, 84);
+AT(attention, k_bf16, const uint16_t *, 128, 88, 88);
+AT(attention, v_bf16, const uint16_t *, 136, 92, 92);
+AT(attention, y_bf16, uint16_t *, 144, 96, 96);
+SIZE(attention, 152, 104, 100);
 
 AT(softmax, rows, int64_t, 0, 0, 0);
 AT(softmax, columns, int64_t, 8, 8, 8);

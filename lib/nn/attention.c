@@ -19,24 +19,56 @@ void db_attention_build(struct db_attention_layer *layer,
     layer->causal = false;
 }
 
+static int64_t head_size_of(const struct db_attention_layer *layer)
+{
+    return layer->to_q.weight->shape.size[0] / layer->heads;
+}
+
+/* Whether q may be bfloat16 between its product and attention. */
+static bool is_narrow(const struct db_tape *tape,
+                      const struct db_attention_layer *layer,
+                      const struct db_var *x, const struct db_var *context)
+{
+    return layer->to_q.bias == NULL && db_tape_narrows(tape, x) &&
+           db_tape_narrows(tape, context);
+}
+
+struct db_var *db_attention_heads(struct db_tape *tape,
+                                  const struct db_attention_layer *layer,
+                                  struct db_var *x, struct db_var *context,
+                                  bool self)
+{
+    const bool narrow = is_narrow(tape, layer, x, self ? x : context);
+    struct db_var *q, *k, *v;
+
+    if (self)
+        context = db_hold(x);
+    if (narrow)
+        q = db_linear_narrow(tape, x, layer->to_q.weight,
+                             db_attention_factor(head_size_of(layer)));
+    else
+        q = db_linear_forward(tape, &layer->to_q, x);
+    if (narrow && self) {
+        k = db_linear_narrow(tape, db_hold(context), layer->to_k.weight, 1.0f);
+        v = db_linear_narrow(tape, context, layer->to_v.weight, 1.0f);
+    } else {
+        struct db_var *(*project)(
+            struct db_tape *, const struct db_linear_layer *, struct db_var *) =
+            self ? db_linear_forward : db_linear_forward_known;
+
+        k = project(tape, &layer->to_k, db_hold(context));
+        v = project(tape, &layer->to_v, context);
+    }
+    return db_attention(tape, q, k, v, layer->heads, layer->causal);
+}
+
 struct db_var *db_attention_forward(struct db_tape *tape,
                                     const struct db_attention_layer *layer,
                                     struct db_var *x, struct db_var *context,
                                     bool self)
 {
-    struct db_var *(*project)(struct db_tape *, const struct db_linear_layer *,
-                              struct db_var *) =
-        self ? db_linear_forward : db_linear_forward_known;
-    struct db_var *q, *k, *v;
-
-    if (self)
-        context = db_hold(x);
-    q = db_linear_forward(tape, &layer->to_q, x);
-    k = project(tape, &layer->to_k, db_hold(context));
-    v = project(tape, &layer->to_v, context);
-    return db_linear_forward(
-        tape, &layer->to_out,
-        db_attention(tape, q, k, v, layer->heads, layer->causal));
+    return db_linear_forward(tape, &layer->to_out,
+                             db_attention_heads(tape, layer, x, context, self));
 }
 
 void db_image_attention_build(struct db_image_attention *layer,

@@ -27,6 +27,12 @@ struct db_var *db_attention_forward(struct db_tape *tape,
                                     struct db_var *x, struct db_var *context,
                                     bool self);
 
+/* The same before to_out. */
+struct db_var *db_attention_heads(struct db_tape *tape,
+                                  const struct db_attention_layer *layer,
+                                  struct db_var *x, struct db_var *context,
+                                  bool self);
+
 /* Attention of an image's pixels to each other, with its norm and residual. */
 struct db_image_attention {
     const char *name;

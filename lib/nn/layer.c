@@ -104,6 +104,13 @@ struct db_var *db_linear_forward_known(struct db_tape *tape,
     return db_linear_known(tape, x, layer->weight, layer->bias);
 }
 
+struct db_var *db_linear_forward_add(struct db_tape *tape,
+                                     const struct db_linear_layer *layer,
+                                     struct db_var *x, struct db_var *residual)
+{
+    return db_linear_add(tape, x, layer->weight, layer->bias, residual);
+}
+
 void db_conv_build(struct db_conv_layer *layer, struct db_params *params,
                    const char *prefix, const char *name, int64_t inputs,
                    int64_t outputs, int64_t kernel)
@@ -152,6 +159,16 @@ struct db_var *db_norm_forward(struct db_tape *tape, const struct db_norm *norm,
         return db_layer_norm(tape, x, norm->weight, norm->bias, norm->epsilon);
     return db_group_norm(tape, x, norm->weight, norm->bias, norm->groups,
                          norm->epsilon, false);
+}
+
+struct db_var *db_norm_forward_narrow(struct db_tape *tape,
+                                      const struct db_norm *norm,
+                                      struct db_var *x)
+{
+    return norm->groups == 0 && db_tape_narrows(tape, x)
+               ? db_layer_norm_narrow(tape, x, norm->weight, norm->bias,
+                                      norm->epsilon)
+               : db_norm_forward(tape, norm, x);
 }
 
 struct db_var *db_norm_silu_forward(struct db_tape *tape,

@@ -43,6 +43,11 @@ struct db_var *db_linear_forward(struct db_tape *tape,
                                  const struct db_linear_layer *layer,
                                  struct db_var *x);
 
+/* And RESIDUAL. */
+struct db_var *db_linear_forward_add(struct db_tape *tape,
+                                     const struct db_linear_layer *layer,
+                                     struct db_var *x, struct db_var *residual);
+
 struct db_conv_layer {
     struct db_param *weight, *bias;
     struct db_conv2d_form form;
@@ -70,6 +75,10 @@ void db_layer_norm_build(struct db_norm *norm, struct db_params *params,
                          double epsilon);
 struct db_var *db_norm_forward(struct db_tape *tape, const struct db_norm *norm,
                                struct db_var *x);
+/* For products alone: in bfloat16 where that changes no bit. */
+struct db_var *db_norm_forward_narrow(struct db_tape *tape,
+                                      const struct db_norm *norm,
+                                      struct db_var *x);
 /* The SiLU of a group normalisation. */
 struct db_var *db_norm_silu_forward(struct db_tape *tape,
                                     const struct db_norm *norm,

@@ -80,14 +80,14 @@ static struct db_var *feed_forward(struct db_tape *tape,
                                    const struct db_transformer_block *block,
                                    struct db_var *x)
 {
-    x = db_linear_geglu(tape, x, block->ff_in.weight, block->ff_in.bias);
-    return db_linear_forward(tape, &block->ff_out, x);
+    return db_linear_geglu(tape, x, block->ff_in.weight, block->ff_in.bias);
 }
 
-static struct db_var *run_block(struct db_tape *tape,
-                                const struct db_transformer_block *block,
-                                struct db_var *x, struct db_var *context,
-                                const struct db_trace *trace)
+/* A traced run shows each module's result by itself, in floats. */
+static struct db_var *run_traced(struct db_tape *tape,
+                                 const struct db_transformer_block *block,
+                                 struct db_var *x, struct db_var *context,
+                                 const struct db_trace *trace)
 {
     struct db_var *h;
 
@@ -103,11 +103,30 @@ static struct db_var *run_block(struct db_tape *tape,
     x = db_add(tape, h, x);
 
     h = db_norm_forward(tape, &block->norm3, db_hold(x));
-    h = feed_forward(tape, block, h);
+    h = db_linear_forward(tape, &block->ff_out, feed_forward(tape, block, h));
     db_trace_note(trace, h, block->name, "ff");
     x = db_add(tape, h, x);
     db_trace_note(trace, x, block->name, "");
     return x;
+}
+
+static struct db_var *run_block(struct db_tape *tape,
+                                const struct db_transformer_block *block,
+                                struct db_var *x, struct db_var *context)
+{
+    struct db_var *h;
+
+    h = db_norm_forward_narrow(tape, &block->norm1, db_hold(x));
+    h = db_attention_heads(tape, &block->attn1, h, NULL, true);
+    x = db_linear_forward_add(tape, &block->attn1.to_out, h, x);
+
+    h = db_norm_forward_narrow(tape, &block->norm2, db_hold(x));
+    h = db_attention_heads(tape, &block->attn2, h, context, false);
+    x = db_linear_forward_add(tape, &block->attn2.to_out, h, x);
+
+    h = db_norm_forward_narrow(tape, &block->norm3, db_hold(x));
+    h = feed_forward(tape, block, h);
+    return db_linear_forward_add(tape, &block->ff_out, h, x);
 }
 
 /* H [N, h, w, C] to tokens [N, h w, C]. */
@@ -155,8 +174,10 @@ static struct db_var *run(struct db_tape *tape,
     h = project_in(tape, transformer, h);
     db_trace_note(trace, h, transformer->name, "proj_in");
     for (i = 0; i < transformer->count; i++)
-        h = run_block(tape, &transformer->blocks[i], h, db_hold(context),
-                      trace);
+        h = trace == NULL
+                ? run_block(tape, &transformer->blocks[i], h, db_hold(context))
+                : run_traced(tape, &transformer->blocks[i], h, db_hold(context),
+                             trace);
     db_drop(context);
     return db_add(tape, project_out(tape, transformer, h, &image), x);
 }

@@ -89,8 +89,9 @@ INLINE void load(const struct db_bf16_block *block,
 
 /* What a pair fetches at each of its steps. */
 struct fetching {
-    const float *far; /* rows of where its sums will go */
+    const uint8_t *far; /* rows of where its sums will go */
     int64_t far_row, far_rows, far_left;
+    int far_lines;
     const int64_t *row_at; /* and its share of the rows that are wanted */
     int64_t rows;
     const uint8_t *coming;                        /* and between its products */
@@ -150,14 +151,14 @@ INLINE void one_step(const struct db_bf16_block *block,
     }
 }
 
-/* The rows of a panel of y lie one behind the other where they are far. */
 INLINE void fetch_sums(struct fetching *f)
 {
     int64_t i;
 
     for (i = 0; i < f->far_rows; i++, f->far_left--, f->far += f->far_row) {
         __builtin_prefetch(f->far, 1, 3);
-        __builtin_prefetch(f->far + DB_BF16_SIDE, 1, 3);
+        if (f->far_lines > 1)
+            __builtin_prefetch(f->far + DB_BF16_LINE, 1, 3);
     }
 }
 
@@ -269,9 +270,10 @@ INLINE void all_pairs(const struct db_bf16_block *block,
     for (i = 0; i < count; i++, pair++) {
         const int64_t left = DB_BF16_PANEL - i * rows;
 
-        f.far = pair->sums[0].to;
-        f.far_left = block->is_far ? DB_BF16_PANEL : 0;
-        f.far_row = pair->sums[0].to_row;
+        f.far = pair->far;
+        f.far_left = pair->far != NULL ? DB_BF16_PANEL : 0;
+        f.far_row = block->far_row;
+        f.far_lines = block->far_lines;
         f.far_rows = (DB_BF16_PANEL + block->steps - 1) / block->steps;
         f.row_at = row_at + i * rows;
         f.rows = left < rows ? left : rows;

@@ -203,15 +203,11 @@ static void meet(const struct work *work, struct task *task, int64_t number,
 static void begin_panel(const struct work *work, struct task *task,
                         int64_t number)
 {
-    const struct db_bf16_heads *h = &work->heads;
     struct panel *panel = &task->panels[number];
-    const int64_t first = number * DB_BF16_PANEL;
     int i;
 
-    db_bf16_lay_terms(h, h->a->q, h->a->query_length, task->head,
-                      task->first + first, DB_BF16_PANEL,
-                      (float)((double)h->a->scale * DB_BF16_LOG2_E), true,
-                      panel->q);
+    db_bf16_lay_queries(&work->heads, task->head,
+                        task->first + number * DB_BF16_PANEL, panel->q);
     memset(panel->y, 0, (size_t)(work->value_panels * BLOCK) * sizeof(float));
     for (i = 0; i < DB_BF16_PANEL; i++)
         panel->maximum[i] = -INFINITY;
@@ -236,21 +232,23 @@ static void end_panel(const struct work *work, const struct task *task,
     const int64_t first = task->first + number * DB_BF16_PANEL;
     const int64_t count =
         db_blas_smaller(DB_BF16_PANEL, a->query_length - first);
-    float *y = a->y +
-               db_bf16_head_at(&work->heads, a->query_length, task->head) +
-               first * work->heads.row;
+    int64_t at = db_bf16_head_at(&work->heads, a->query_length, task->head) +
+                 first * work->heads.row;
     float *lse = a->lse + task->head * a->query_length + first;
     int64_t r, i;
 
-    for (r = 0; r < count; r++, y += work->heads.row) {
+    for (r = 0; r < count; r++, at += work->heads.row) {
         const float sum = *sum_of(work, panel, r);
-        struct db_bf16_result result = {.y = y, .alpha = 1.0f / sum};
+        struct db_bf16_result result = {.alpha = 1.0f / sum};
 
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
-            result.y = y + i;
+            if (a->y != NULL)
+                result.y = a->y + at + i;
+            else
+                result.y_bf16 = a->y_bf16 + at + i;
             work->heads.isa->put(
-                db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
-                panel->y + (i + r) * DB_BF16_PANEL, &result);
+                1, db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
+                panel->y + (i + r) * DB_BF16_PANEL, 0, &result, 0);
         }
         lse[r] = (float)((double)panel->maximum[r] * DB_BF16_LN_2 +
                          log((double)sum));

@@ -298,8 +298,8 @@ static void put_keys(const struct task *t, const float *from, float alpha,
         for (i = 0; i < a->head_size; i += DB_BF16_PANEL) {
             const struct db_bf16_result result = {.y = row + i, .alpha = alpha};
 
-            h->isa->put(db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
-                        from + (i + k) * DB_BF16_PANEL, &result);
+            h->isa->put(1, db_blas_smaller(DB_BF16_PANEL, a->head_size - i),
+                        from + (i + k) * DB_BF16_PANEL, 0, &result, 0);
         }
 }
 

@@ -44,6 +44,10 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
                        int64_t length, int64_t head, int64_t first,
                        int64_t count, float factor, bool is_left, uint8_t *to);
 
+/* 32 queries from FIRST on, as the left side of exponents of base 2. */
+void db_bf16_lay_queries(const struct db_bf16_heads *heads, int64_t head,
+                         int64_t first, uint8_t *to);
+
 /* Two strips of A times some of B, packed: blocks side by side. */
 struct db_bf16_row {
     int64_t steps;
@@ -62,11 +66,6 @@ void db_bf16_multiply_row(const struct db_bf16_heads *heads,
 
 int64_t db_bf16_whole_panels(int64_t length); /* up to a multiple of 32 */
 
-/* A strip of x [batch, length, heads, size] for one head, as a right side of
- * scores: 16 positions with k along the terms. */
-void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
-                              int64_t length, int64_t head, int64_t strip,
-                              uint8_t *to);
 /* 32 positions from FIRST on with k along them, I and I + 16 in pairs:
  * [size strips][parts] tiles. */
 void db_bf16_pack_along(const struct db_bf16_heads *heads, const float *x,

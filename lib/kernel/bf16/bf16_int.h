@@ -70,6 +70,8 @@ struct db_bf16_coming {
 struct db_bf16_pair {
     const uint8_t *a[2], *b[2]; /* b[1] may be NULL */
     struct db_bf16_sums sums[2];
+    /* 32 rows of the result that the caches do not have, or NULL */
+    const uint8_t *far;
 };
 
 /* What pairs that are multiplied together have in common. */
@@ -79,20 +81,21 @@ struct db_bf16_block {
     int64_t a_line, b_line;     /* bytes from line to line of a tile */
     int a_parts, b_parts;
     int64_t a_apart, b_apart;
-    bool is_far;    /* sums go to what the caches will not have */
+    int64_t far_row; /* bytes from row to row of what is far */
+    int far_lines;
     bool is_turned; /* A is the right side, whose parts are last */
     struct db_bf16_wanted wanted; /* to be fetched meanwhile */
     struct db_bf16_coming coming; /* the same where A is the right side */
 };
 
-/* How the result is put away: y = alpha c + beta y + bias. */
+/* How the result is put away: y = alpha c + beta y + bias. Y is NULL where
+ * Y_BF16 is there, with beta 0. */
 struct db_bf16_result {
     float *y;
     float alpha, beta;
     const float *bias; /* or NULL */
     /* Or y = x gelu(gate), where panels are a strip of x, c + bias, and one of
-     * its gate; the bias has them side by side, too. Y is NULL where Y_BF16 is
-     * there. alpha is 1, beta 0. */
+     * its gate; the bias has them side by side, too. alpha is 1, beta 0. */
     const struct db_elementwise *gating; /* or NULL */
     bool is_rough;
     uint16_t *y_bf16;
@@ -177,8 +180,9 @@ struct db_bf16_isa {
     /* 16 lines of 64 bytes, LINE bytes apart, become columns of a tile, in
      * units of pairs. They may be the tile itself. */
     void (*turn)(const uint8_t *lines, int64_t line, uint8_t *tile);
-    void (*put)(int64_t count, const float *c,
-                const struct db_bf16_result *result);
+    /* ROWS of COUNT values, C_ROW and Y_ROW apart. */
+    void (*put)(int64_t rows, int64_t count, const float *c, int64_t c_row,
+                const struct db_bf16_result *result, int64_t y_row);
     /* COLUMNS <= 16 of 16 lines of c, C_ROW floats apart, become rows of y,
      * Y_ROW apart, COUNT <= 16 values each. */
     void (*put_columns)(int64_t columns, int64_t count, const float *c,
@@ -187,8 +191,8 @@ struct db_bf16_isa {
     /* The parts WHICH[0..TERMS) of FACTOR x [count], one behind the other. */
     void (*terms)(const float *x, int64_t count, float factor, int parts,
                   const int *which, int terms, uint8_t *to);
-    /* The same as pairs, with lines I and I + 16 side by side, of floats, and
-     * a tile between parts. */
+    /* The same as pairs, with lines I and I + 16 side by side, and a tile
+     * between parts. */
     void (*apart)(const struct db_bf16_from *from, int64_t count, int64_t k,
                   uint8_t *to, int parts);
     /* Raises the maxima to those of scores; factor is what all that was summed

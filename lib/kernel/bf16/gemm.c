@@ -181,7 +181,8 @@ static struct db_bf16_product product_of(const dreambooth_kernel_host *host,
                    .beta = g->beta,
                    .bias = g->bias,
                    .is_rough = host->precision == DREAMBOOTH_BFLOAT16,
-                   .y_bf16 = g->c_bf16}};
+                   .y_bf16 =
+                       g->c_bf16 == NULL ? NULL : g->c_bf16 + i * g->c_step}};
 }
 
 static int multiply_one(const dreambooth_kernel_host *host,

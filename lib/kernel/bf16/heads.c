@@ -96,6 +96,29 @@ void db_bf16_lay_terms(const struct db_bf16_heads *heads, const float *x,
     memset(to, 0, (size_t)((count - there) * heads->score_line));
 }
 
+void db_bf16_lay_queries(const struct db_bf16_heads *heads, int64_t head,
+                         int64_t first, uint8_t *to)
+{
+    const dreambooth_attention *a = heads->a;
+    const int64_t count =
+        db_blas_smaller(DB_BF16_PANEL, a->query_length - first);
+    const size_t size = (size_t)a->head_size * sizeof(*a->q_bf16);
+    const uint16_t *q;
+    int64_t r;
+
+    if (a->q_bf16 == NULL) {
+        db_bf16_lay_terms(heads, a->q, a->query_length, head, first,
+                          DB_BF16_PANEL,
+                          (float)((double)a->scale * DB_BF16_LOG2_E), true, to);
+        return;
+    }
+    memset(to, 0, (size_t)(DB_BF16_PANEL * heads->score_line));
+    q = a->q_bf16 + db_bf16_head_at(heads, a->query_length, head) +
+        first * heads->row;
+    for (r = 0; r < count; r++, q += heads->row, to += heads->score_line)
+        memcpy(to, q, size);
+}
+
 static struct db_bf16_pair pair_of(const struct db_bf16_row *row,
                                    const uint8_t *b0, const uint8_t *b1,
                                    float *c)
@@ -103,11 +126,11 @@ static struct db_bf16_pair pair_of(const struct db_bf16_row *row,
     const int64_t line = DB_BF16_PANEL;
     float *below = c + DB_BF16_SIDE * line;
 
-    return (struct db_bf16_pair){
-        {row->a[0], row->a[1]},
-        {b0, b1},
-        {{row->add ? c : NULL, c, line, line},
-         {row->add ? below : NULL, below, line, line}}};
+    return (struct db_bf16_pair){{row->a[0], row->a[1]},
+                                 {b0, b1},
+                                 {{row->add ? c : NULL, c, line, line},
+                                  {row->add ? below : NULL, below, line, line}},
+                                 NULL};
 }
 
 #define PAIRS_AT_ONCE 8
@@ -151,25 +174,6 @@ int64_t db_bf16_whole_panels(int64_t length)
     return db_blas_pieces(length, DB_BF16_PANEL) * DB_BF16_PANEL;
 }
 
-void db_bf16_pack_terms_strip(const struct db_bf16_heads *heads, const float *x,
-                              int64_t length, int64_t head, int64_t strip,
-                              uint8_t *to)
-{
-    uint8_t line[DB_BF16_MOST_STEPS * DB_BF16_LINE];
-    int64_t i, r;
-
-    for (r = 0; r < DB_BF16_SIDE; r++) {
-        db_bf16_lay_terms(heads, x, length, head, strip * DB_BF16_SIDE + r, 1,
-                          1.0f, false, line);
-        for (i = 0; i < heads->score_steps; i++)
-            memcpy(to + i * DB_BF16_TILE + r * DB_BF16_LINE,
-                   line + i * DB_BF16_LINE, DB_BF16_LINE);
-    }
-    for (i = 0; i < heads->score_steps; i++)
-        heads->isa->turn(to + i * DB_BF16_TILE, DB_BF16_LINE,
-                         to + i * DB_BF16_TILE);
-}
-
 void db_bf16_pack_along(const struct db_bf16_heads *heads, const float *x,
                         int64_t length, int64_t head, int64_t first,
                         uint8_t *to)
@@ -194,6 +198,63 @@ struct packing {
     int64_t tasks; /* a head */
 };
 
+/* Values of a head from position FIRST on, of either. */
+static struct db_bf16_from positions_of(const struct db_bf16_heads *heads,
+                                        const float *f32, const uint16_t *bf16,
+                                        int64_t head, int64_t first)
+{
+    const int64_t at =
+        db_bf16_head_at(heads, heads->a->key_length, head) + first * heads->row;
+
+    return (struct db_bf16_from){f32 == NULL ? NULL : f32 + at,
+                                 bf16 == NULL ? NULL : bf16 + at, heads->row};
+}
+
+static void fetch_positions(const struct db_bf16_heads *heads,
+                            const struct db_bf16_from *from, int64_t first)
+{
+    const int64_t size = heads->a->head_size;
+    int64_t r;
+
+    for (r = first; r < first + ROWS_AHEAD; r++)
+        if (from->f32 != NULL)
+            fetch(from->f32 + r * from->row, size);
+        else
+            fetch((const float *)(const void *)(from->bf16 + r * from->row),
+                  size / 2);
+}
+
+/* A strip of keys as a right side of scores: 16 positions with k along the
+ * terms. */
+static void pack_keys(const struct db_bf16_heads *heads, int64_t head,
+                      int64_t strip, uint8_t *to)
+{
+    const dreambooth_attention *a = heads->a;
+    const int64_t first = strip * DB_BF16_SIDE;
+    const int64_t count = db_blas_smaller(DB_BF16_SIDE, a->key_length - first);
+    const struct db_bf16_from from =
+        positions_of(heads, a->k, a->k_bf16, head, first);
+    uint8_t line[DB_BF16_MOST_STEPS * DB_BF16_LINE];
+    int64_t i, r;
+
+    if (heads->parts == 1 && count > 0) {
+        fetch_positions(heads, &from, DB_BF16_SIDE);
+        db_bf16_columns(heads->isa, &from, count, a->head_size, to,
+                        heads->score_steps, 1);
+        return;
+    }
+    for (r = 0; r < DB_BF16_SIDE; r++) {
+        db_bf16_lay_terms(heads, a->k, a->key_length, head, first + r, 1, 1.0f,
+                          false, line);
+        for (i = 0; i < heads->score_steps; i++)
+            memcpy(to + i * DB_BF16_TILE + r * DB_BF16_LINE,
+                   line + i * DB_BF16_LINE, DB_BF16_LINE);
+    }
+    for (i = 0; i < heads->score_steps; i++)
+        heads->isa->turn(to + i * DB_BF16_TILE, DB_BF16_LINE,
+                         to + i * DB_BF16_TILE);
+}
+
 /* 32 positions of v, with ones behind its values: their sum is that of the
  * weights. */
 static void pack_values(const struct db_bf16_heads *heads, int64_t head,
@@ -203,16 +264,19 @@ static void pack_values(const struct db_bf16_heads *heads, int64_t head,
     const uint16_t one = 0x3f80;
     const int64_t length = db_blas_smaller(a->key_length - first, DB_BF16_STEP);
     const int64_t tiles = heads->parts * DB_BF16_TILE;
-    struct db_bf16_from from = {
-        a->v + db_bf16_head_at(heads, a->key_length, head) + first * heads->row,
-        NULL, heads->row};
+    struct db_bf16_from from =
+        positions_of(heads, a->v, a->v_bf16, head, first);
     int64_t i;
 
+    fetch_positions(heads, &from, DB_BF16_STEP);
     for (i = 0; i <= a->head_size; i += DB_BF16_SIDE) {
         heads->isa->apart(&from,
                           db_blas_smaller(DB_BF16_SIDE, a->head_size - i),
                           length, to, heads->parts);
-        from.f32 += DB_BF16_SIDE;
+        if (from.f32 != NULL)
+            from.f32 += DB_BF16_SIDE;
+        else
+            from.bf16 += DB_BF16_SIDE;
         to += tiles;
     }
     to += (a->head_size % DB_BF16_SIDE * 2) * (int64_t)sizeof(one) - tiles;
@@ -228,7 +292,6 @@ static void pack_some(void *argument, int64_t index, int worker)
 {
     const struct packing *p = argument;
     const struct db_bf16_heads *h = p->heads;
-    const dreambooth_attention *a = h->a;
     const int64_t head = index / p->tasks;
     int64_t unit = index % p->tasks * UNITS_OF_TASK;
     const int64_t end = db_blas_smaller(unit + UNITS_OF_TASK, p->out->count);
@@ -239,8 +302,7 @@ static void pack_some(void *argument, int64_t index, int worker)
         int i;
 
         for (i = 0; i < 2; i++, to += h->score_steps * DB_BF16_TILE)
-            db_bf16_pack_terms_strip(h, a->k, a->key_length, head, 2 * unit + i,
-                                     to);
+            pack_keys(h, head, 2 * unit + i, to);
         pack_values(h, head, unit * DB_BF16_PANEL, to);
     }
 }

@@ -91,6 +91,24 @@ INLINE void split_tiles(const float *x, int64_t row, int64_t steps, uint8_t *to,
     }
 }
 
+static void copy_tiles(const uint16_t *x, int64_t row, int64_t steps,
+                       uint8_t *to, int64_t step)
+{
+    int64_t i;
+    int r;
+
+    for (i = 0; i < steps; i++, x += DB_BF16_STEP, to += step) {
+#pragma GCC unroll 16
+        for (r = 0; r < DB_BF16_SIDE; r++) {
+            const uint16_t *line = x + r * row;
+
+            _mm_prefetch((const char *)(line + 2 * VALUES_NEAR), _MM_HINT_T0);
+            _mm512_storeu_si512(to + r * DB_BF16_LINE,
+                                _mm512_loadu_si512(line));
+        }
+    }
+}
+
 static void copy_line(const uint16_t *x, int64_t k, int64_t ahead, uint8_t *to,
                       int64_t step)
 {
@@ -105,7 +123,9 @@ static void copy_line(const uint16_t *x, int64_t k, int64_t ahead, uint8_t *to,
 static void rows_of_tiles(const struct db_bf16_from *from, int64_t steps,
                           uint8_t *to, int64_t step, int parts, int64_t apart)
 {
-    if (parts == 1)
+    if (from->f32 == NULL)
+        copy_tiles(from->bf16, from->row, steps, to, step);
+    else if (parts == 1)
         split_tiles(from->f32, from->row, steps, to, step, 1, apart);
     else if (parts == 2)
         split_tiles(from->f32, from->row, steps, to, step, 2, apart);
@@ -119,7 +139,7 @@ static void rows(const struct db_bf16_from *from, int64_t count, int64_t k,
     const int64_t lines = (VALUES_AHEAD + k - 1) / k;
     int64_t r;
 
-    if (count == DB_BF16_SIDE && k % DB_BF16_STEP == 0 && from->f32 != NULL) {
+    if (count == DB_BF16_SIDE && k % DB_BF16_STEP == 0) {
         rows_of_tiles(from, k / DB_BF16_STEP, to, step, parts, apart);
         return;
     }
@@ -179,6 +199,15 @@ INLINE void split_pairs(const float *at, int64_t row, int64_t count, int64_t k,
     }
 }
 
+/* 16 values each, zeros where they are not. */
+INLINE __m512i two_lines(const uint16_t *a, const uint16_t *b, __mmask16 in_a,
+                         __mmask16 in_b)
+{
+    return _mm512_inserti64x4(
+        _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(in_a, a)),
+        _mm256_maskz_loadu_epi16(in_b, b), 1);
+}
+
 static void copy_pairs(const uint16_t *at, int64_t row, int64_t count,
                        int64_t k, uint8_t *to)
 {
@@ -187,11 +216,8 @@ static void copy_pairs(const uint16_t *at, int64_t row, int64_t count,
     int64_t i;
 
     for (i = 0; i < DB_BF16_STEP; i += 2, at += 2 * row, to += DB_BF16_LINE) {
-        const __mmask16 first = i < k ? columns : 0;
-        const __mmask16 second = i + 1 < k ? columns : 0;
-        const __m512i both = _mm512_inserti64x4(
-            _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first, at)),
-            _mm256_maskz_loadu_epi16(second, at + row), 1);
+        const __m512i both = two_lines(at, at + row, i < k ? columns : 0,
+                                       i + 1 < k ? columns : 0);
 
         _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
     }
@@ -261,7 +287,7 @@ static void turn(const uint8_t *lines, int64_t line, uint8_t *tile)
         _mm512_storeu_si512(tile + i * DB_BF16_LINE, x[i]);
 }
 
-/* alpha c + beta y + bias, of the values that are in SOME. */
+/* alpha c + beta y + bias, of the values that are in SOME, of floats. */
 INLINE void put_values(__m512 c, float *y, const float *bias, __mmask16 some,
                        const struct db_bf16_result *result)
 {
@@ -275,15 +301,65 @@ INLINE void put_values(__m512 c, float *y, const float *bias, __mmask16 some,
     _mm512_mask_storeu_ps(y, some, sum);
 }
 
-static void put(int64_t count, const float *c,
-                const struct db_bf16_result *result)
+/* alpha c + bias, rounded. */
+INLINE void put_halves(__m512 c, uint16_t *y, const float *bias, __mmask16 some,
+                       const struct db_bf16_result *result)
+{
+    __m512 sum = _mm512_mul_ps(_mm512_set1_ps(result->alpha), c);
+
+    if (result->bias != NULL)
+        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(some, bias));
+    _mm256_mask_storeu_epi16(y, some, (__m256i)_mm512_cvtneps_pbh(sum));
+}
+
+static void put_row(int64_t count, const float *c,
+                    const struct db_bf16_result *result, int64_t at)
 {
     int64_t i;
 
-    for (i = 0; i < count; i += 16)
-        put_values(_mm512_loadu_ps(c + i), result->y + i,
-                   result->bias == NULL ? NULL : result->bias + i,
-                   first_of(count - i), result);
+    for (i = 0; i < count; i += 16) {
+        const __m512 values = _mm512_loadu_ps(c + i);
+        const float *bias = result->bias == NULL ? NULL : result->bias + i;
+        const __mmask16 some = first_of(count - i);
+
+        if (result->y == NULL)
+            put_halves(values, result->y_bf16 + at + i, bias, some, result);
+        else
+            put_values(values, result->y + at + i, bias, some, result);
+    }
+}
+
+/* The same of whole rows of a panel without a bias. */
+static void put_panel(int64_t rows, const float *c, int64_t c_row,
+                      const struct db_bf16_result *result, int64_t y_row)
+{
+    const __m512 alpha = _mm512_set1_ps(result->alpha);
+    uint16_t *half = result->y_bf16;
+    float *y = result->y;
+    int64_t r;
+
+    for (r = 0; y == NULL && r < rows; r++, c += c_row, half += y_row)
+        _mm512_storeu_si512(half,
+                            (__m512i)_mm512_cvtne2ps_pbh(
+                                _mm512_mul_ps(alpha, _mm512_loadu_ps(c + 16)),
+                                _mm512_mul_ps(alpha, _mm512_loadu_ps(c))));
+    for (; y != NULL && r < rows; r++, c += c_row, y += y_row) {
+        put_values(_mm512_loadu_ps(c), y, NULL, 0xffff, result);
+        put_values(_mm512_loadu_ps(c + 16), y + 16, NULL, 0xffff, result);
+    }
+}
+
+static void put(int64_t rows, int64_t count, const float *c, int64_t c_row,
+                const struct db_bf16_result *result, int64_t y_row)
+{
+    int64_t r;
+
+    if (count == DB_BF16_PANEL && result->bias == NULL) {
+        put_panel(rows, c, c_row, result, y_row);
+        return;
+    }
+    for (r = 0; r < rows; r++)
+        put_row(count, c + r * c_row, result, r * y_row);
 }
 
 static void put_columns(int64_t columns, int64_t count, const float *c,

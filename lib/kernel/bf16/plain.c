@@ -177,8 +177,8 @@ static void multiply(const struct db_bf16_block *block,
                 multiply_side(block, pairs, i, j);
 }
 
-static void put(int64_t count, const float *c,
-                const struct db_bf16_result *result)
+static void put_row(int64_t count, const float *c,
+                    const struct db_bf16_result *result, int64_t at)
 {
     int64_t i;
 
@@ -186,11 +186,23 @@ static void put(int64_t count, const float *c,
         float sum = result->alpha * c[i];
 
         if (result->beta != 0.0f)
-            sum += result->beta * result->y[i];
+            sum += result->beta * result->y[at + i];
         if (result->bias != NULL)
             sum += result->bias[i];
-        result->y[i] = sum;
+        if (result->y == NULL)
+            result->y_bf16[at + i] = part_of(&sum);
+        else
+            result->y[at + i] = sum;
     }
+}
+
+static void put(int64_t rows, int64_t count, const float *c, int64_t c_row,
+                const struct db_bf16_result *result, int64_t y_row)
+{
+    int64_t r;
+
+    for (r = 0; r < rows; r++)
+        put_row(count, c + r * c_row, result, r * y_row);
 }
 
 static void put_columns(int64_t columns, int64_t count, const float *c,
@@ -204,7 +216,7 @@ static void put_columns(int64_t columns, int64_t count, const float *c,
     for (column = 0; column < columns; column++, here.y += y_row) {
         for (i = 0; i < count; i++)
             line[i] = c[i * c_row + column];
-        put(count, line, &here);
+        put_row(count, line, &here, 0);
     }
 }
 
@@ -250,9 +262,14 @@ static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
 
     for (i = 0; i < DB_BF16_STEP; i++)
         for (c = 0; c < DB_BF16_SIDE; c++)
-            split(i < k && c < count ? from->f32 + i * from->row + c : NULL,
-                  NULL, 2 * c + place_of(i) % 2,
-                  to + place_of(i) / 2 * DB_BF16_LINE, parts, DB_BF16_TILE);
+            split(i < k && c < count && from->f32 != NULL
+                      ? from->f32 + i * from->row + c
+                      : NULL,
+                  i < k && c < count && from->bf16 != NULL
+                      ? from->bf16 + i * from->row + c
+                      : NULL,
+                  2 * c + place_of(i) % 2, to + place_of(i) / 2 * DB_BF16_LINE,
+                  parts, DB_BF16_TILE);
 }
 
 static float score_of(const struct db_bf16_softening *s, int r, int64_t k)

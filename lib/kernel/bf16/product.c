@@ -94,6 +94,32 @@ static struct place place_of(const struct db_bf16_work *work,
     return place;
 }
 
+/* In bytes. */
+static int64_t far_row_of(const struct db_bf16_product *p)
+{
+    return p->y_row *
+           (int64_t)(p->result.y != NULL ? sizeof(float) : sizeof(uint16_t));
+}
+
+/* Where the rows of two strips go, if that is far and they lie one behind the
+ * other. */
+static const uint8_t *far_of(const struct db_bf16_work *work,
+                             const struct task *task,
+                             const struct db_bf16_stretch *s, int64_t strip,
+                             int64_t column)
+{
+    const struct db_bf16_product *p = work->p;
+    int64_t at;
+
+    if (!s->is_last || !work->is_far || strip + 1 >= task->strips ||
+        !task->is_whole[strip] || !task->is_whole[strip + 1])
+        return NULL;
+    at = db_bf16_row_of(p, (task->first + strip) * DB_BF16_SIDE) * p->y_row +
+         column;
+    return p->result.y != NULL ? (const uint8_t *)(p->result.y + at)
+                               : (const uint8_t *)(p->result.y_bf16 + at);
+}
+
 /* A strip of the task's; of A only one may be left, which then is there twice,
  * and the second time its sums go nowhere. */
 static void lay_strip(const struct db_bf16_work *work, const struct task *task,
@@ -116,6 +142,8 @@ static void lay_strip(const struct db_bf16_work *work, const struct task *task,
     block->a_at = place.step_at;
     block->a_line = place.line;
     block->a_apart = place.apart;
+    if (strip % 2 == 0)
+        pair->far = far_of(work, task, s, strip, column);
     pair->a[strip % 2] = place.at;
     pair->sums[strip % 2] =
         db_bf16_sums_of(p, s, task->c + strip * DB_BF16_STRIP_SUMS, y, bias);
@@ -128,7 +156,7 @@ static void take_strips(const struct db_bf16_work *work,
 {
     int64_t i;
 
-    for (i = 0; i < task->strips && db_bf16_is_plain(work->p); i++)
+    for (i = 0; i < task->strips && db_bf16_begins_in_c(work->p, s->panel); i++)
         if (!is_whole || !task->is_whole[i])
             db_bf16_take_strip(work->p, s, task->first + i,
                                task->c + i * DB_BF16_STRIP_SUMS);
@@ -153,6 +181,9 @@ static void meet_panel(const struct db_bf16_work *work, const struct task *task,
                           db_bf16_is_whole_panel(work->p, panel);
     struct db_bf16_block block = {.a_parts = work->a.parts,
                                   .b_parts = work->b.parts,
+                                  .far_row = far_row_of(work->p),
+                                  .far_lines =
+                                      work->p->result.y != NULL ? 2 : 1,
                                   .is_turned = work->p->is_turned};
     const uint8_t *b[2] = {NULL, NULL};
     struct db_bf16_pair pairs[DB_BF16_MOST_STRIPS / 2];
@@ -165,7 +196,6 @@ static void meet_panel(const struct db_bf16_work *work, const struct task *task,
         s.is_first = s.step == 0;
         s.is_last = s.step + s.steps == steps;
         block.steps = s.steps;
-        block.is_far = s.is_last && work->is_far;
         block.wanted = db_bf16_wanted_by(work, &s, steps, task->last);
         block.coming = db_bf16_coming_by(work, &s, task->first + task->strips);
         lay_panel(work, task, &s, &block, b);

@@ -80,27 +80,38 @@ static int64_t load_of(const struct db_bf16_product *p, int64_t blocks,
     return db_blas_pieces(tasks, db_blas_larger(wanted / 2, 1)) * block;
 }
 
+/* Strips of a block at most: other results than plain ones have one part of k.
+ */
+static int64_t most_strips(const struct db_bf16_product *p)
+{
+    const int64_t fit = WHOLE_TILES / (p->steps * p->a.parts) / 2 * 2;
+
+    return db_bf16_is_plain(p)
+               ? BLOCK_STRIPS
+               : db_blas_larger(2, db_blas_smaller(fit, BLOCK_STRIPS));
+}
+
 /* Along a short k: rows are divided, as most of what else is done with them, so
  * that a thread finds its own in its cache; unless they are few beside B's
  * columns. */
 static int64_t short_blocks_of(const struct db_bf16_product *p, int64_t wanted)
 {
     const bool is_tall = p->b.strips <= p->a.strips;
-    const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    const int64_t least = db_blas_pieces(p->a.strips, most_strips(p));
     const int64_t room = p->a.strips / (is_tall ? TALL_STRIPS : LEAST_STRIPS);
     const int64_t most = db_blas_larger(least, db_blas_smaller(room, wanted));
     const int64_t half =
         db_blas_larger(least, db_blas_smaller(room, wanted / 2));
 
     if (p->a.strips <= BLOCK_STRIPS && !is_tall)
-        return 1;
+        return least;
     return load_of(p, half, wanted) < load_of(p, most, wanted) ? half : most;
 }
 
 /* The number of blocks of a packed A: with a long k, that which costs least. */
 static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
 {
-    const int64_t least = db_blas_pieces(p->a.strips, BLOCK_STRIPS);
+    const int64_t least = db_blas_pieces(p->a.strips, most_strips(p));
     const int64_t most = db_blas_larger(least, p->a.strips / LEAST_STRIPS);
     int64_t best = least, least_cost = INT64_MAX, i;
 
@@ -137,7 +148,7 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->block = p->a.unit * p->a.units;
     } else if (p->a.pack != NULL && is_kept(work)) {
         work->blocks =
-            db_blas_larger(db_blas_pieces(p->a.strips, BLOCK_STRIPS),
+            db_blas_larger(db_blas_pieces(p->a.strips, most_strips(p)),
                            p->a.strips < KEPT_STRIPS * wanted ? 1 : wanted);
         work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     } else {
@@ -162,7 +173,8 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
     int64_t parts, i;
 
     divide_tasks(work, wanted);
-    work->is_far = p->result.beta == 0.0f && !p->is_turned &&
+    work->is_far = !p->is_turned && p->result.gating == NULL &&
+                   (p->result.beta == 0.0f || !db_bf16_is_plain(p)) &&
                    p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
     work->few = DB_BF16_PANEL_TILES / 2 / work->b.parts;
     work->part = p->part;

@@ -57,6 +57,10 @@ bool db_bf16_is_b_ahead(const struct db_bf16_work *work);
 /* Whether sums may lie in y itself between the parts of k. Other results have
  * one part, so that no bit depends on how k is cut. */
 bool db_bf16_is_plain(const struct db_bf16_product *p);
+/* Whether they begin with the bias; else it is added when they are put away. */
+bool db_bf16_begins_with_bias(const struct db_bf16_product *p);
+/* Whether sums that are not whole begin with what lies in C. */
+bool db_bf16_begins_in_c(const struct db_bf16_product *p, int64_t panel);
 /* Whether the rows of y that a strip makes lie one behind the other, and
  * whether the columns of a panel do. */
 bool db_bf16_is_whole_strip(const struct db_bf16_product *p, int64_t strip);

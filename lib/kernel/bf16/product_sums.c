@@ -53,14 +53,25 @@ bool db_bf16_is_plain(const struct db_bf16_product *p)
     return result->alpha == 1.0f &&
            (result->beta == 0.0f ||
             (result->beta == 1.0f && result->bias == NULL)) &&
-           result->gating == NULL;
+           result->gating == NULL && result->y_bf16 == NULL;
 }
 
-/* What plain sums begin with where they lie in C: y, the bias, or zeros. */
+bool db_bf16_begins_with_bias(const struct db_bf16_product *p)
+{
+    return p->result.alpha == 1.0f;
+}
+
+bool db_bf16_begins_in_c(const struct db_bf16_product *p, int64_t panel)
+{
+    return db_bf16_is_plain(p) ||
+           (db_bf16_begins_with_bias(p) && !db_bf16_is_whole_panel(p, panel));
+}
+
+/* What sums begin with: y, where they are plain, the bias, or zeros. */
 static bool begins_with_y(const struct db_bf16_product *p,
                           const struct db_bf16_stretch *s)
 {
-    return !s->is_first_part || p->result.beta != 0.0f;
+    return db_bf16_is_plain(p) && (!s->is_first_part || p->result.beta != 0.0f);
 }
 
 static int64_t width_of(const struct db_bf16_product *p, int64_t strip)
@@ -160,15 +171,47 @@ static void put_turned(const struct db_bf16_product *p,
     }
 }
 
+/* What is left to be done with sums that begin as they should. */
+static struct db_bf16_result result_at(const struct db_bf16_product *p,
+                                       int64_t row, int64_t column)
+{
+    const struct db_bf16_result *result = &p->result;
+    const int64_t at = row * p->y_row + column;
+    struct db_bf16_result here = {
+        .y = result->y == NULL ? NULL : result->y + at,
+        .y_bf16 = result->y == NULL ? result->y_bf16 + at : NULL,
+        .alpha = 1.0f};
+
+    if (!db_bf16_is_plain(p)) {
+        here.alpha = result->alpha;
+        here.beta = result->beta;
+        here.bias = result->bias == NULL || db_bf16_begins_with_bias(p)
+                        ? NULL
+                        : result->bias + column;
+    }
+    return here;
+}
+
+/* Rows of y that lie one behind the other. */
+static void put_rows(const struct db_bf16_product *p, int64_t panel,
+                     int64_t row, const float *c)
+{
+    const int64_t column = panel * DB_BF16_PANEL;
+    const struct db_bf16_result here = result_at(p, row, column);
+
+    p->isa->put(db_blas_smaller(DB_BF16_SIDE, p->m - row),
+                db_blas_smaller(DB_BF16_PANEL, p->n - column), c, DB_BF16_PANEL,
+                &here, p->y_row);
+}
+
 /* And from there to y. */
 void db_bf16_put_strip(const struct db_bf16_product *p,
                        const struct db_bf16_stretch *s, int64_t strip,
                        const float *c)
 {
-    const struct db_bf16_result *result = &p->result;
     int64_t i, side;
 
-    if (result->gating != NULL) {
+    if (p->result.gating != NULL) {
         put_gated(p, s->panel, strip, c);
         return;
     }
@@ -176,23 +219,21 @@ void db_bf16_put_strip(const struct db_bf16_product *p,
         put_turned(p, s, strip, c);
         return;
     }
+    if (p->row_of == NULL && p->column_of == NULL) {
+        put_rows(p, s->panel, strip * DB_BF16_SIDE, c);
+        return;
+    }
     for (i = 0; i < DB_BF16_SIDE; i++, c += DB_BF16_PANEL) {
         const int64_t row = db_bf16_row_of(p, strip * DB_BF16_SIDE + i);
 
         for (side = 0; side < 2 && s->panel * 2 + side < p->b.strips; side++) {
             const int64_t number = s->panel * 2 + side;
-            const int64_t column = db_bf16_column_of(p, number);
-            struct db_bf16_result here = {
-                .y = result->y + row * p->y_row + column, .alpha = 1.0f};
+            const struct db_bf16_result here =
+                result_at(p, row, db_bf16_column_of(p, number));
 
-            if (!db_bf16_is_plain(p)) {
-                here.alpha = result->alpha;
-                here.beta = result->beta;
-                here.bias = result->bias == NULL ? NULL : result->bias + column;
-            }
             if (row >= 0)
-                p->isa->put(width_of(p, number), c + side * DB_BF16_SIDE,
-                            &here);
+                p->isa->put(1, width_of(p, number), c + side * DB_BF16_SIDE, 0,
+                            &here, 0);
         }
     }
 }
@@ -209,11 +250,11 @@ struct db_bf16_sums db_bf16_sums_of(const struct db_bf16_product *p,
     }
     if (!s->is_first)
         return sums;
-    if (y == NULL && p->result.gating != NULL) {
-        sums.from = bias;
+    if (y == NULL && !db_bf16_is_plain(p)) {
+        if (db_bf16_begins_in_c(p, s->panel))
+            return sums;
+        sums.from = db_bf16_begins_with_bias(p) ? bias : NULL;
         sums.from_row = 0;
-    } else if (y == NULL && !db_bf16_is_plain(p)) {
-        sums.from = NULL;
     } else if (y != NULL && begins_with_y(p, s)) {
         sums.from = y;
         sums.from_row = p->y_row;

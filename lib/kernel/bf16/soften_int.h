@@ -36,8 +36,25 @@ static void terms(const float *x, int64_t count, float factor, int parts,
     }
 }
 
-static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
-                  uint8_t *to, int parts)
+static void copy_apart(const struct db_bf16_from *from, int64_t count,
+                       int64_t k, uint8_t *to)
+{
+    const __m512i order = _mm512_loadu_si512(interleaved);
+    const __mmask16 columns = first_of(count);
+    int64_t i;
+
+    for (i = 0; i < DB_BF16_SIDE; i++, to += DB_BF16_LINE) {
+        const uint16_t *at = from->bf16 + i * from->row;
+        const __m512i both =
+            two_lines(at, at + DB_BF16_SIDE * from->row, i < k ? columns : 0,
+                      i + DB_BF16_SIDE < k ? columns : 0);
+
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
+    }
+}
+
+static void split_apart(const struct db_bf16_from *from, int64_t count,
+                        int64_t k, uint8_t *to, int parts)
 {
     const __m512i order = _mm512_loadu_si512(interleaved);
     const __mmask16 columns = first_of(count);
@@ -55,6 +72,15 @@ static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
                 to + part * DB_BF16_TILE,
                 _mm512_permutexvar_epi16(order, part_of(&a, &b)));
     }
+}
+
+static void apart(const struct db_bf16_from *from, int64_t count, int64_t k,
+                  uint8_t *to, int parts)
+{
+    if (from->bf16 != NULL)
+        copy_apart(from, count, k, to);
+    else
+        split_apart(from, count, k, to, parts);
 }
 
 #define HALF_PLACE 0x1p-8f /* of a bfloat16 in [1, 2) */

@@ -38,10 +38,14 @@ static void forward_rows(void *argument, int64_t index, int worker)
     int64_t r;
 
     (void)worker;
-    for (r = index * work->block; r < end; r++)
+    for (r = index * work->block; r < end; r++) {
+        const int64_t at = r * a->channels;
+
         work->row->normalise_row(
-            a->x + r * a->channels, a->weight, a->bias, (double)a->epsilon,
-            a->channels, a->y + r * a->channels, a->mean + r, a->rstd + r);
+            a->x + at, a->weight, a->bias, (double)a->epsilon, a->channels,
+            a->y == NULL ? NULL : a->y + at,
+            a->y == NULL ? a->y_bf16 + at : NULL, a->mean + r, a->rstd + r);
+    }
 }
 
 int db_blas_layer_norm_forward(const dreambooth_kernel_host *host,

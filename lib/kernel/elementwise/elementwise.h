@@ -71,10 +71,11 @@ struct db_elementwise {
                       int64_t width, float *y);
     void (*unnormalise)(const struct db_norm_row *norm, const float *x,
                         const float *dy, int64_t width, float *dx);
-    /* layer normalisation of one row: y = (x - mean) rstd weight + bias */
+    /* layer normalisation of one row: y = (x - mean) rstd weight + bias; y or
+     * y_bf16 is NULL */
     void (*normalise_row)(const float *x, const float *weight,
                           const float *bias, double epsilon, int64_t width,
-                          float *y, float *mean, float *rstd);
+                          float *y, uint16_t *y_bf16, float *mean, float *rstd);
     /* dx unless NULL, and what the row adds to dweight and dbias */
     void (*unnormalise_row)(const float *x, const float *dy,
                             const float *weight, float mean, float rstd,

@@ -518,7 +518,8 @@ INLINE vector only(vector x, int64_t count)
 
 static void normalise_row(const float *x, const float *weight,
                           const float *bias, double epsilon, int64_t count,
-                          float *y, float *mean_out, float *rstd_out)
+                          float *y, uint16_t *y_bf16, float *mean_out,
+                          float *rstd_out)
 {
     const vector first = all(x[0]);
     struct sums sums = {{0}, {0}}, squares = {{0}, {0}};
@@ -543,8 +544,15 @@ static void normalise_row(const float *x, const float *weight,
     rest = all((float)(mean - (double)(float)mean));
     rstd = all(*rstd_out);
     FOR_EACH(i, count)
-    STORE(y, multiply_add(((LOAD(x) - shift) - rest) * rstd, LOAD(weight),
-                          LOAD(bias)));
+    {
+        const vector v = multiply_add(((LOAD(x) - shift) - rest) * rstd,
+                                      LOAD(weight), LOAD(bias));
+
+        if (y != NULL)
+            STORE(y, v);
+        else
+            store_bf16(y_bf16 + i, count - i, v);
+    }
 }
 
 /* The two sums of a row: of dy weight, and of that times x - mean. */

@@ -12,6 +12,8 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/blas/vector_int.h"
 #include "kernel/device.h"
+#include "kernel/elementwise/elementwise.h"
+#include "kernel/expand.h"
 #include "kernel/simd/simd_int.h"
 
 #define KEYS 112          /* at a time: a panel of scores takes 14 KB */
@@ -239,15 +241,58 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
                                                                      : NULL;
 }
 
+struct rounding {
+    const struct db_elementwise *row;
+    const float *y;
+    uint16_t *to;
+    int64_t count; /* of a query */
+};
+
+static void round_query(void *argument, int64_t index, int worker)
+{
+    const struct rounding *r = argument;
+
+    (void)worker;
+    r->row->narrow(r->y + index * r->count, r->count, 0,
+                   r->to + index * r->count);
+}
+
+/* By way of floats. */
+static int forward_from_halves(const dreambooth_kernel_host *host,
+                               const dreambooth_attention *a)
+{
+    const int64_t queries = a->batch * a->query_length;
+    struct rounding rounding = {.row = db_elementwise_of(host),
+                                .to = a->y_bf16,
+                                .count = a->heads * a->head_size};
+    dreambooth_attention floats = *a;
+    int status;
+
+    if (a->y_bf16 == NULL)
+        return db_expand_attention(host, a, forward);
+    floats.y = host->scratch_new(host, (size_t)(queries * rounding.count) *
+                                           sizeof(*floats.y));
+    if (floats.y == NULL)
+        return DREAMBOOTH_ENOMEM;
+    rounding.y = floats.y;
+    status = db_expand_attention(host, &floats, forward);
+    if (status == DREAMBOOTH_OK)
+        host->parallel(host, queries, round_query, &rounding);
+    host->scratch_free(host, floats.y);
+    return status;
+}
+
 int db_simd_attention_forward(const dreambooth_kernel_host *host,
                               const dreambooth_attention *a)
 {
+    const bool is_narrow =
+        a->q == NULL || a->k == NULL || a->v == NULL || a->y == NULL;
     int parts;
     const struct db_bf16_isa *tiles = tiles_for(host, a, &parts);
 
-    if (tiles != NULL)
+    if (tiles != NULL && (parts == 1 || !is_narrow))
         return db_bf16_attention_forward(host, tiles, parts, a);
-    return forward(host, a);
+    return is_narrow ? forward_from_halves(host, a) : forward(host, a);
 }
 
 int db_simd_attention_backward(const dreambooth_kernel_host *host,

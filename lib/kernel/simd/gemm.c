@@ -120,6 +120,51 @@ static const struct db_bf16_isa *tiles_of(const dreambooth_kernel_host *host,
     return is_small(a) || (a->a_bf16 != NULL && *parts > 1) ? NULL : tiles;
 }
 
+static int multiply_without_tiles(const dreambooth_kernel_host *host,
+                                  const dreambooth_gemm *a)
+{
+    if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
+        return a->a_bf16 != NULL ? db_expand_gemm(host, a, db_simd_few_rows)
+                                 : db_simd_few_rows(host, a);
+    return db_expand_gemm(host, a, multiply_floats);
+}
+
+struct rounding {
+    const struct db_elementwise *row;
+    const dreambooth_gemm *to;
+    const float *sums;
+};
+
+static void round_row(void *argument, int64_t index, int worker)
+{
+    const struct rounding *r = argument;
+
+    (void)worker;
+    r->row->narrow(r->sums + index * r->to->n, r->to->n, 0,
+                   r->to->c_bf16 + index * r->to->ldc);
+}
+
+/* To bfloat16 by way of memory. */
+static int multiply_and_round(const dreambooth_kernel_host *host,
+                              const dreambooth_gemm *a)
+{
+    dreambooth_gemm sums = *a;
+    struct rounding rounding = {.row = db_elementwise_of(host), .to = a};
+    int status;
+
+    sums.ldc = a->n;
+    sums.c_bf16 = NULL;
+    sums.c = host->scratch_new(host, (size_t)(a->m * a->n) * sizeof(float));
+    if (sums.c == NULL)
+        return DREAMBOOTH_ENOMEM;
+    rounding.sums = sums.c;
+    status = multiply_without_tiles(host, &sums);
+    if (status == DREAMBOOTH_OK)
+        host->parallel(host, a->m, round_row, &rounding);
+    host->scratch_free(host, sums.c);
+    return status;
+}
+
 static int multiply(const dreambooth_kernel_host *host,
                     const dreambooth_gemm *a)
 {
@@ -128,10 +173,8 @@ static int multiply(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_gemm(host, tiles, parts, a);
-    if (db_simd_has_few_rows(a) && !db_simd_is_blas(host))
-        return a->a_bf16 != NULL ? db_expand_gemm(host, a, db_simd_few_rows)
-                                 : db_simd_few_rows(host, a);
-    return db_expand_gemm(host, a, multiply_floats);
+    return a->c_bf16 != NULL ? multiply_and_round(host, a)
+                             : multiply_without_tiles(host, a);
 }
 
 /* The sums by way of memory. */
