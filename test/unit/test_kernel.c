@@ -609,6 +609,8 @@ static const struct test_case cases[] = {
     {"gemm tiles a'", run_gemm, {2, 283, 619, 211, 1, 0, 0, 10, 5}, 1e-5},
     {"gemm long a'", run_gemm, {2, 45, 83, 1237, 1, 0, 0, 5, 3}, 5e-6},
     {"gemm 77 rows", run_gemm, {2, 77, 157, 331, 0, 1, 1, 0, 3}, 2e-6},
+    {"gemm wide a'", run_gemm, {1, 401, 37, 53, 1, 0, 1, 0, 0}, 2e-6},
+    {"gemm far a'", run_gemm, {1, 45, 83, 437, 1, 0, 0, 5, 300}, 2e-6},
     {"gemm wide b", run_gemm, {1, 45, 1103, 370, 0, 0, 1, 5, 2}, 2e-6},
     {"gemm long rows", run_gemm, {1, 17, 37, 2111, 0, 1, 1, 0, 0}, 5e-6},
     {"gemm 16 rows", run_gemm, {1, 16, 401, 64, 0, 1, 0, 0, 0}, 2e-6},

@@ -41,6 +41,7 @@ INLINE void multiply_rows(const int count, const struct db_simd_tile *t)
     const float *b = t->b;
     const int64_t pieces = t->fetch.lines > 0 ? t->fetch.lines : 1;
     const int64_t piece = pieces > 1 ? t->k / pieces : t->k;
+    const int64_t step = t->fetch.lines > 0 ? t->fetch.step : 0;
     int64_t i, k;
     int r, v, g;
 
@@ -53,7 +54,7 @@ INLINE void multiply_rows(const int count, const struct db_simd_tile *t)
 
         for (k = i + 1 < pieces ? piece : t->k - i * piece; k > 0; k--) {
             __builtin_prefetch(fetch, 0, 2);
-            fetch += t->fetch.lines;
+            fetch += step;
             vector row[VECTORS];
 
 #pragma GCC unroll 4
@@ -83,6 +84,7 @@ INLINE void multiply_columns(const int count, const struct db_simd_tile *t)
     const float *a = t->a, *b = t->b;
     const int64_t pieces = t->fetch.lines > 0 ? t->fetch.lines : 1;
     const int64_t piece = pieces > 1 ? t->k / pieces : t->k;
+    const int64_t step = t->fetch.lines > 0 ? t->fetch.step : 0;
     int64_t i, k;
     int r, v;
 
@@ -92,7 +94,7 @@ INLINE void multiply_columns(const int count, const struct db_simd_tile *t)
 
         for (k = i + 1 < pieces ? piece : t->k - i * piece; k > 0; k--) {
             __builtin_prefetch(fetch, 0, 2);
-            fetch += t->fetch.lines;
+            fetch += step;
             vector row[VECTORS];
 
 #pragma GCC unroll 4

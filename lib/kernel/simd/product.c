@@ -194,27 +194,33 @@ static void fetch_c(const struct db_simd_product *p, int64_t row, int64_t rows,
 #endif
 }
 
-/* Rows of A that follow the tile at row R, a share of them with each panel. */
+/* A share of the rows of A that follow the tile at row R. */
 static void next_rows(const struct work *work, const struct block *block,
                       int64_t r, int64_t share, int64_t shares,
                       struct db_simd_fetch *fetch)
 {
     const struct db_simd_rows *rows = &block->rows;
+    const int64_t step = work->p->step;
     const int64_t each = db_blas_pieces(block->tile, shares);
-    const int64_t first = share * each;
+    int64_t first = share * each, end = block->tile;
+    const float *at = rows->at;
 
     fetch->lines = 0;
-    if (rows->row == 0 || first >= block->tile)
-        return;
-    fetch->line = rows->row;
     if (r + block->tile < block->count) {
-        r += block->tile + first;
-        fetch->at = rows->at + r * rows->row;
-        fetch->lines = db_blas_smaller(each, block->count - r);
-    } else if (rows->row > block->k &&
-               block->first + block->k < work->first_k + work->k) {
-        fetch->at = rows->at + first * rows->row + block->k;
-        fetch->lines = db_blas_smaller(each, block->tile - first);
+        at += (r + block->tile) * (step != 0 ? 1 : rows->row);
+        end = db_blas_smaller(end, block->count - r - block->tile);
+    } else if (block->first + block->k < work->first_k + work->k &&
+               (step != 0 || rows->row > block->k)) {
+        at += block->k * (step != 0 ? step : 1);
+    } else {
+        return;
+    }
+    if (step != 0 && share == 0) {
+        *fetch = (struct db_simd_fetch){at + end - 1, 1, 0, step};
+    } else if (rows->row != 0 && first < end) {
+        end = db_blas_smaller(first + each, end);
+        *fetch = (struct db_simd_fetch){at + first * rows->row, end - first,
+                                        rows->row, end - first};
     }
 }
 
@@ -260,18 +266,40 @@ static void next_panel(const struct work *work, int64_t panel, int64_t first,
     fetch->at = from.at + each * share * from.row;
     fetch->lines = db_blas_smaller(each, width - each * share);
     fetch->line = from.row;
+    fetch->step = fetch->lines;
+}
+
+/* What follows the tile at row R of a block and PANEL: of B if it can be asked
+ * for, else of A. */
+static void next_of_own(const struct work *work, const struct block *block,
+                        int64_t r, int64_t panel, int64_t begun, int64_t end,
+                        struct db_simd_fetch *fetch)
+{
+    const int64_t tiles = db_blas_pieces(block->count, block->tile);
+    const int64_t next = block->first + block->k;
+
+    fetch->lines = 0;
+    if (is_across(work->p)) {
+        if (panel == begun)
+            next_rows(work, block, r, 0, 1, fetch);
+    } else if (panel + 1 < end) {
+        next_panel(work, panel + 1, block->first, r / block->tile, tiles,
+                   fetch);
+    } else if (next < work->p->k) {
+        next_panel(work, begun, next, r / block->tile, tiles, fetch);
+    } else {
+        next_panel(work, end, 0, r / block->tile, tiles, fetch);
+    }
 }
 
 static void meet_own(const struct work *work, const struct block *block,
                      int64_t begun, int64_t end, int worker)
 {
     const bool together = is_across(work->p);
-    const int64_t tiles = db_blas_pieces(block->count, block->tile);
-    const int64_t next = block->first + block->k;
     float *packed = work->buffers + worker * work->buffer + work->rows_size +
                     work->panel_size;
     struct db_simd_tile t;
-    int64_t i, panel;
+    int64_t r, panel;
 
     if (together)
         pack(work, begun, end, block->first, block->k, worker, packed,
@@ -280,14 +308,9 @@ static void meet_own(const struct work *work, const struct block *block,
         if (!together)
             pack(work, panel, panel + 1, block->first, block->k, worker, packed,
                  0);
-        for (i = 0; i < tiles; i++) {
-            if (panel + 1 < end)
-                next_panel(work, panel + 1, block->first, i, tiles, &t.fetch);
-            else if (next < work->p->k)
-                next_panel(work, begun, next, i, tiles, &t.fetch);
-            else
-                next_panel(work, end, 0, i, tiles, &t.fetch);
-            meet_panel(work, block, i * block->tile, panel, packed, &t);
+        for (r = 0; r < block->count; r += block->tile) {
+            next_of_own(work, block, r, panel, begun, end, &t.fetch);
+            meet_panel(work, block, r, panel, packed, &t);
         }
         if (together)
             packed += work->panel_size;

@@ -23,11 +23,11 @@
 #define DB_SIMD_MOST_K 320
 #define DB_SIMD_MOST_COLUMNS 64 /* of any isa's tile */
 
-/* What is asked for of memory while a tile is made: as many floats as its k of
- * LINES lines that are LINE floats apart. */
+/* What is asked for of memory while a tile is made: LINES lines, LINE floats
+ * apart, one after the other, STEP floats further with each k. */
 struct db_simd_fetch {
     const float *at;
-    int64_t lines, line;
+    int64_t lines, line, step;
 };
 
 /* c[r, n] = sum_k a[r, k] b[k, n] + bias[n], or + c[r, n] where it adds, for r
