@@ -261,15 +261,15 @@ static int backward_weight(const dreambooth_kernel_host *host,
                            const dreambooth_conv2d *a)
 {
     const int64_t patch = a->kernel_height * a->kernel_width * a->in_channels;
+    const int64_t step = db_simd_step(a->out_channels, patch);
     const struct db_simd_product p = {.isa = db_simd_isa_of(host),
                                       .m = a->out_channels,
                                       .n = patch,
                                       .k = pixels_of(a),
                                       .lay = lay_channels,
                                       .pack = pack_patch_values,
-                                      .step = db_simd_step(a->out_channels),
-                                      .copies =
-                                          db_simd_step(a->out_channels) == 0,
+                                      .step = step,
+                                      .copies = step == 0,
                                       .source = a,
                                       .c = a->dweight,
                                       .c_row = patch,

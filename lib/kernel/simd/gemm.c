@@ -72,21 +72,21 @@ static int multiply_one(const dreambooth_kernel_host *host,
         {g->a + i * g->a_step, g->lda, !g->transpose_a},
         {g->b + i * g->b_step, g->ldb, g->transpose_b},
         g->alpha};
-    const struct db_simd_product p = {
-        .isa = db_simd_isa_of(host),
-        .m = g->m,
-        .n = g->n,
-        .k = g->k,
-        .lay = lay_rows,
-        .pack = pack_columns,
-        .find = find_columns,
-        .step = g->transpose_a ? db_simd_step(g->lda) : 0,
-        .copies = g->transpose_a && db_simd_step(g->lda) == 0,
-        .source = &source,
-        .c = g->c + i * g->c_step,
-        .c_row = g->ldc,
-        .beta = g->beta,
-        .bias = g->bias};
+    const int64_t step = g->transpose_a ? db_simd_step(g->lda, g->n) : 0;
+    const struct db_simd_product p = {.isa = db_simd_isa_of(host),
+                                      .m = g->m,
+                                      .n = g->n,
+                                      .k = g->k,
+                                      .lay = lay_rows,
+                                      .pack = pack_columns,
+                                      .find = find_columns,
+                                      .step = step,
+                                      .copies = g->transpose_a && step == 0,
+                                      .source = &source,
+                                      .c = g->c + i * g->c_step,
+                                      .c_row = g->ldc,
+                                      .beta = g->beta,
+                                      .bias = g->bias};
 
     return db_simd_multiply(host, &p);
 }

@@ -20,8 +20,12 @@
 #define PART_ACROSS 160            /* where its rows are neighbours in memory */
 #define NEAR 256 /* unless the next k lies near, so many floats away */
 #define FEW_ROWS 128
-#define MOST_STEP 320 /* between such rows; beyond, copies are faster */
+#define MOST_STEP 320     /* between such rows; beyond, copies are faster */
+#define MOST_STEP_FEW 640 /* for a few columns */
+#define FEW_COLUMNS 128
 #define ENOUGH_TASKS 40
+#define FEW_TASKS 12
+#define WORTH_A_COPY 8            /* panels */
 #define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
 #define MOST_ROWS 16              /* of a tile */
 #define PACKED_TOGETHER 4         /* panels */
@@ -40,9 +44,10 @@ struct work {
     int64_t rows_size, panel_size, buffer; /* floats of each, and of all */
 };
 
-int64_t db_simd_step(int64_t row)
+int64_t db_simd_step(int64_t row, int64_t columns)
 {
-    return row <= MOST_STEP ? row : 0;
+    return row <= (columns <= FEW_COLUMNS ? MOST_STEP_FEW : MOST_STEP) ? row
+                                                                       : 0;
 }
 
 void db_simd_lay_across(const struct db_simd_product *p, const float *at,
@@ -355,27 +360,38 @@ static void multiply_block(void *argument, int64_t index, int worker)
     } while (block.first < last);
 }
 
-/* Panels that are worth reading together at least. */
+/* Panels that a task has at least: some that are worth reading together, or a
+ * copy of A's rows. */
 static int64_t least_group(const struct work *work)
 {
+    if (work->p->copies)
+        return work->blocks_m >= FEW_TASKS ? WORTH_A_COPY : 1;
     if (work->blocks_m > 1 || !is_across(work->p))
         return 1;
     return work->panels >= 32 ? 4 : work->panels >= 8 ? 2 : 1;
 }
 
+/* Whether rows of A are divided next, not columns. Those that are copied should
+ * meet some panels. */
+static bool halves_rows(const struct work *work)
+{
+    const int64_t rows = db_blas_pieces(work->p->m, work->blocks_m);
+    const int64_t panels = db_blas_pieces(work->panels, work->blocks_n);
+
+    if (work->blocks_m == 1 || rows < 2 * LEAST_ROWS)
+        return false;
+    return work->p->copies ? panels <= WORTH_A_COPY
+                           : 2 * rows > panels * work->p->isa->columns;
+}
+
 /* As many tasks as keep all threads busy, where there is so much to do. */
 static void divide_further(struct work *work)
 {
-    const int64_t most_n = db_blas_pieces(work->panels, least_group(work));
+    int64_t most_n;
 
     while (work->blocks_m * work->blocks_n < ENOUGH_TASKS) {
-        const int64_t rows = db_blas_pieces(work->p->m, work->blocks_m);
-        const int64_t columns = db_blas_pieces(work->panels, work->blocks_n) *
-                                work->p->isa->columns;
-
-        if (work->blocks_m > 1 &&
-            (work->p->copies ? rows >= 4 * LEAST_ROWS
-                             : rows >= 2 * LEAST_ROWS && 2 * rows > columns))
+        most_n = db_blas_pieces(work->panels, least_group(work));
+        if (halves_rows(work))
             work->blocks_m *= 2;
         else if (work->blocks_n < most_n)
             work->blocks_n = db_blas_smaller(2 * work->blocks_n, most_n);

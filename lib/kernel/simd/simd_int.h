@@ -233,8 +233,9 @@ struct db_simd_product {
 };
 
 /* For rows of A that are neighbours in memory, each k ROW floats behind the one
- * before: they are read where they are, or split into tiles first. */
-int64_t db_simd_step(int64_t row);
+ * before, and COLUMNS of B: they are read where they are, or split into tiles
+ * first, with 0. */
+int64_t db_simd_step(int64_t row, int64_t columns);
 void db_simd_lay_across(const struct db_simd_product *p, const float *at,
                         int64_t row, int64_t count, int64_t width,
                         float *buffer, struct db_simd_rows *out);
