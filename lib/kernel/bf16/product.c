@@ -410,6 +410,8 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     int status = DREAMBOOTH_OK;
 
     db_bf16_divide(&work, (int64_t)host->threads * (is_kept ? 1 : LEAST_TASKS));
+    if (is_kept && db_bf16_has_shares(&work))
+        return db_bf16_multiply_shares(host, &work);
     if (db_bf16_is_a_ahead(&work))
         status = lay_for_now(host, product, &work.a, &a);
     if (status == DREAMBOOTH_OK && !is_kept && db_bf16_is_b_ahead(&work))

@@ -48,6 +48,11 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t wanted);
 void db_bf16_measure_own(struct db_bf16_work *work);
 void *db_bf16_new_own(const dreambooth_kernel_host *host,
                       struct db_bf16_work *work);
+/* Whether panels of a right side that lies in place cannot be divided evenly,
+ * where its strips can; and the product by shares of these, one a thread. */
+bool db_bf16_has_shares(const struct db_bf16_work *work);
+int db_bf16_multiply_shares(const dreambooth_kernel_host *host,
+                            const struct db_bf16_work *work);
 /* Task number INDEX of blocks times groups. */
 void db_bf16_multiply_block(void *work, int64_t index, int worker);
 /* Whether A or B is packed before all tasks. */

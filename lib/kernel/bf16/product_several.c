@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Several products at once, with as many parts in their operands, each of which
- * one thread makes. */
+ * one thread makes; and shares of one. */
 #include "kernel/bf16/product_int.h"
 
 static void multiply_one(void *argument, int64_t index, int worker)
@@ -45,4 +45,47 @@ int db_bf16_multiply_several(const dreambooth_kernel_host *host,
     host->scratch_free(host, most.own);
     host->scratch_free(host, works);
     return DREAMBOOTH_OK;
+}
+
+/* The product's columns from those of strip FIRST of the right side on. */
+static struct db_bf16_product share_of(const struct db_bf16_work *work,
+                                       int64_t first, int64_t strips)
+{
+    const int64_t column = first * DB_BF16_SIDE;
+    struct db_bf16_product share = *work->p;
+
+    share.b = work->b;
+    share.b.strips = db_blas_smaller(strips, work->b.strips - first);
+    share.b.strip_at += first;
+    share.n = db_blas_smaller(strips * DB_BF16_SIDE, share.n - column);
+    share.result.y += column;
+    if (share.result.bias != NULL)
+        share.result.bias += column;
+    return share;
+}
+
+bool db_bf16_has_shares(const struct db_bf16_work *work)
+{
+    return work->b.pack == NULL && work->blocks == 1 && work->groups > 1 &&
+           work->panels % work->groups != 0 && work->p->column_of == NULL &&
+           work->p->result.gating == NULL && !work->p->is_turned;
+}
+
+int db_bf16_multiply_shares(const dreambooth_kernel_host *host,
+                            const struct db_bf16_work *work)
+{
+    const int64_t strips = db_blas_pieces(work->b.strips, work->groups);
+    const int64_t count = db_blas_pieces(work->b.strips, strips);
+    struct db_bf16_product *shares =
+        host->scratch_new(host, (size_t)count * sizeof(*shares));
+    int64_t i;
+    int status;
+
+    if (shares == NULL)
+        return DREAMBOOTH_ENOMEM;
+    for (i = 0; i < count; i++)
+        shares[i] = share_of(work, i * strips, strips);
+    status = db_bf16_multiply_several(host, shares, count);
+    host->scratch_free(host, shares);
+    return status;
 }
