@@ -142,17 +142,29 @@ static struct db_var *project_in(struct db_tape *tape,
     return h;
 }
 
+/* And X, the transformer's input. */
 static struct db_var *project_out(struct db_tape *tape,
                                   const struct db_transformer *transformer,
-                                  struct db_var *h,
-                                  const struct db_shape *image)
+                                  struct db_var *h, struct db_var *x)
 {
+    const struct db_shape image = x->data->shape;
+    const struct db_linear_layer *linear = &transformer->linear_out;
+    const struct db_conv_layer *conv = &transformer->conv_out;
+
+    /* A place of a convolution of one place is a row of a linear layer. */
+    if (db_tape_narrows(tape, h)) {
+        x = db_image_to_sequence(tape, x);
+        h = transformer->linear
+                ? db_linear_forward_add(tape, linear, h, x)
+                : db_linear_add(tape, h, conv->weight, conv->bias, x);
+        return db_reshape(tape, h, &image);
+    }
     if (transformer->linear)
-        h = db_linear_forward(tape, &transformer->linear_out, h);
-    h = db_reshape(tape, h, image);
+        h = db_linear_forward(tape, linear, h);
+    h = db_reshape(tape, h, &image);
     if (!transformer->linear)
-        h = db_conv_forward(tape, &transformer->conv_out, h);
-    return h;
+        h = db_conv_forward(tape, conv, h);
+    return db_add(tape, h, x);
 }
 
 static struct db_var *run(struct db_tape *tape,
@@ -160,7 +172,6 @@ static struct db_var *run(struct db_tape *tape,
                           struct db_var *x, struct db_var *context,
                           const struct db_trace *trace)
 {
-    struct db_shape image;
     struct db_var *h;
     int64_t i;
 
@@ -169,7 +180,6 @@ static struct db_var *run(struct db_tape *tape,
         db_drop(context);
         return NULL;
     }
-    image = x->data->shape;
     h = db_norm_forward(tape, &transformer->norm, db_hold(x));
     h = project_in(tape, transformer, h);
     db_trace_note(trace, h, transformer->name, "proj_in");
@@ -179,7 +189,7 @@ static struct db_var *run(struct db_tape *tape,
                 : run_traced(tape, &transformer->blocks[i], h, db_hold(context),
                              trace);
     db_drop(context);
-    return db_add(tape, project_out(tape, transformer, h, &image), x);
+    return project_out(tape, transformer, h, x);
 }
 
 static struct db_var *body(struct db_tape *tape, const void *context,
