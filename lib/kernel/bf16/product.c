@@ -18,7 +18,9 @@
 #include "kernel/bf16/product_int.h"
 
 #define PACK_STEPS 64 /* of a task that packs */
-#define LEAST_TASKS 2 /* a thread */
+#define LEAST_TASKS 2 /* a thread, unless it has no more than */
+#define FEW_STRIPS 32 /* of A */
+#define FEW_TILES 640 /* of B */
 
 /* A strip of an operand for some steps. */
 struct place {
@@ -401,6 +403,18 @@ static int run_tasks(const dreambooth_kernel_host *host,
     return DREAMBOOTH_OK;
 }
 
+/* One a thread where it can have its part of A, and all of B, in its cache:
+ * packing B for more of them, or before all, would take longer. */
+static int64_t tasks_of(const struct db_bf16_product *product, int threads,
+                        bool is_kept)
+{
+    const struct db_bf16_operand *b = &product->b;
+    const bool is_small = product->a.strips <= threads * FEW_STRIPS &&
+                          b->strips * product->steps * b->parts <= FEW_TILES;
+
+    return is_kept || is_small ? threads : (int64_t)threads * LEAST_TASKS;
+}
+
 int db_bf16_multiply(const dreambooth_kernel_host *host,
                      const struct db_bf16_product *product)
 {
@@ -409,7 +423,7 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     void *a = NULL, *b = NULL;
     int status = DREAMBOOTH_OK;
 
-    db_bf16_divide(&work, (int64_t)host->threads * (is_kept ? 1 : LEAST_TASKS));
+    db_bf16_divide(&work, tasks_of(product, host->threads, is_kept));
     if (is_kept && db_bf16_has_shares(&work))
         return db_bf16_multiply_shares(host, &work);
     if (db_bf16_is_a_ahead(&work))
