@@ -776,9 +776,10 @@ static const struct test_case cases[] = {
     {"attention tiles causal", run_attention, {1, 1, 547, 547, 9, 1, 2}, 5e-6},
     {"attention heads causal", run_attention, {4, 2, 300, 521, 5, 1, 2}, 5e-6},
     {"attention 40", run_attention, {2, 3, 45, 77, 40, 0, 1}, 3e-6},
-    {"attention 53 causal", run_attention, {1, 2, 150, 170, 53, 1, 1}, 3e-6},
-    {"attention 72", run_attention, {1, 1, 33, 24, 72, 0, 1}, 3e-6},
-    {"attention tiles long", run_attention, {1, 3, 2061, 61, 17, 0, 1}, 5e-6},
+    {"attention 53 causal", run_attention, {2, 2, 150, 170, 53, 1, 1}, 3e-6},
+    {"attention 72", run_attention, {1, 4, 33, 24, 72, 0, 1}, 3e-6},
+    {"attention 200", run_attention, {1, 1, 270, 29, 200, 0, 1}, 5e-6},
+    {"attention tiles long", run_attention, {1, 4, 2061, 61, 17, 0, 1}, 5e-6},
     {"attention tiles wide", run_attention, {1, 2, 300, 1030, 65, 0, 1}, 2e-5},
 
     {"softmax", run_softmax, {17, 13}, 1e-6},

@@ -24,7 +24,8 @@
 #define KEPT (1 << 20)    /* bytes of the second-level cache */
 #define LEAST_WORK 3e7    /* of tiles: multiplications of the scores */
 #define LEAST_SCORES 4096 /* of tiles of one part: scores of a head */
-#define MOST_HEAD 192     /* beyond, the panels leave the cache */
+#define MOST_HEAD 192     /* for the way back, and for long tasks */
+#define FEW_HEADS 4       /* fewer are too few tasks of the way back */
 
 struct work {
     const dreambooth_attention *a;
@@ -211,9 +212,11 @@ static int forward(const dreambooth_kernel_host *host,
     struct work work = {
         .a = a, .isa = db_simd_isa_of(host), .row = a->heads * a->head_size};
 
-    if (a->head_size > MOST_HEAD || db_simd_is_blas(host))
+    if (db_simd_is_blas(host))
         return db_blas_attention_forward(host, a);
-    work.queries = a->query_length < LONG ? QUERIES : 2 * QUERIES;
+    work.queries = a->query_length < LONG || a->head_size > MOST_HEAD
+                       ? QUERIES
+                       : 2 * QUERIES;
     work.blocks = db_blas_pieces(a->query_length, work.queries);
     work.scratch_step = memory_of_all(&work);
     work.scratch = host->scratch_new(
@@ -303,7 +306,8 @@ int db_simd_attention_backward(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_attention_backward(host, tiles, parts, a);
-    if (a->head_size > MOST_HEAD || db_simd_is_blas(host))
+    if (a->head_size > MOST_HEAD || a->batch * a->heads < FEW_HEADS ||
+        db_simd_is_blas(host))
         return db_blas_attention_backward(host, a);
     return db_simd_return(host, a);
 }
