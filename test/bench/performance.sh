@@ -41,6 +41,18 @@ backend=${BACKEND-simd}
 tables float32 "$threads" "$backend" "${PART-}" float32
 tables bfloat16 "$threads" "$backend" "${PART-kernels+steps+profile}" bfloat16
 status=0
-BENCH_OUT=$work/peer.md "$SRC_DIR/test/bench/peer/compare.py" || status=$?
-insert peer "$work/peer.md"
+
+# Side by side with PyTorch. A row that cannot be had is told at the end.
+compare() { # NAME BACKEND ROWS
+    BENCH_OUT=$work/$1.md BACKEND=$2 ROWS=$3 \
+        "$SRC_DIR/test/bench/peer/compare.py" || status=$?
+    insert "$1" "$work/$1.md"
+}
+
+compare peer "$backend" "${ROWS-}"
+# What the same machine would do without tiles of bfloat16.
+if grep -qs amx_bf16 /proc/cpuinfo; then
+    compare peer-vectors simd-avx512 "${VECTOR_ROWS-unet-f32 unet2-f32 vae-f32
+        text-f32 step256-f32 small8-f32 small24-f32 sample-f32}"
+fi
 exit $status
