@@ -15,7 +15,7 @@
 
 #define IMAGES_BYTES ((int64_t)1400 << 10) /* that a task lays out */
 #define MOST_STRIPS 64
-#define TASKS 4 /* a thread */
+#define TASKS 2 /* a thread */
 #define TASK_STRIPS 16
 #define FEW_IMAGES 4
 #define MOST_COPIES 3 /* of an image */

@@ -55,6 +55,14 @@ int db_bf16_multiply_shares(const dreambooth_kernel_host *host,
                             const struct db_bf16_work *work);
 /* Task number INDEX of blocks times groups. */
 void db_bf16_multiply_block(void *work, int64_t index, int worker);
+/* Packs all of O, which then lies in place: in memory where later products find
+ * it, if there is any; or in *MEMORY, which is the caller's to free. */
+bool db_bf16_lay_once(const dreambooth_kernel_host *host,
+                      const struct db_bf16_product *p,
+                      struct db_bf16_operand *o);
+int db_bf16_lay_for_now(const dreambooth_kernel_host *host,
+                        const struct db_bf16_product *p,
+                        struct db_bf16_operand *o, void **memory);
 /* Whether A or B is packed before all tasks. */
 bool db_bf16_is_a_ahead(const struct db_bf16_work *work);
 bool db_bf16_is_b_ahead(const struct db_bf16_work *work);
