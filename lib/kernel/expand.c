@@ -10,6 +10,17 @@
 
 #define BLOCK 65536 /* elements of one task */
 
+void db_expand_values(const uint16_t *source, int64_t count, float *to)
+{
+    int64_t i;
+
+    for (i = 0; i < count; i++) {
+        const uint32_t bits = (uint32_t)source[i] << 16;
+
+        memcpy(&to[i], &bits, sizeof(bits));
+    }
+}
+
 struct expansion {
     const uint16_t *source;
     int64_t count;
@@ -22,16 +33,9 @@ static void expand_block(void *argument, int64_t index, int worker)
     const int64_t first = index * BLOCK;
     const int64_t left = expansion->count - first;
     const int64_t count = left < BLOCK ? left : BLOCK;
-    const uint16_t *source = expansion->source + first;
-    float *out = expansion->out + first;
-    int64_t i;
 
     (void)worker;
-    for (i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)source[i] << 16;
-
-        memcpy(&out[i], &bits, sizeof(bits));
-    }
+    db_expand_values(expansion->source + first, count, expansion->out + first);
 }
 
 /* COUNT elements of SOURCE as floats, to be given back with scratch_free();

@@ -151,9 +151,12 @@ static int forward(const dreambooth_kernel_host *host,
                                                .places = places,
                                                .patch = places * a->in_channels,
                                                .weight = a->weight,
+                                               .bf16 = a->weight_bf16,
                                                .weight_row =
                                                    places * a->in_channels};
 
+    if (a->weight_bf16 != NULL && !db_simd_winograd_pays(host, &source))
+        return db_expand_conv2d(host, a, forward);
     return convolve(host, &source);
 }
 
@@ -179,11 +182,15 @@ static int backward_data(const dreambooth_kernel_host *host,
         .places = places,
         .patch = places * a->out_channels,
         .weight = a->weight,
+        .bf16 = a->weight_bf16,
         .weight_row = places * a->in_channels,
         .reversed = true};
+    const bool pays = a->stride == 1 && db_simd_winograd_pays(host, &source);
 
-    if (a->stride != 1 || (pixels_of(&source.c) < source.c.out_channels &&
-                           !db_simd_winograd_pays(host, &source)))
+    if (a->weight_bf16 != NULL && !pays)
+        return db_expand_conv2d(host, a, backward_data);
+    if (a->stride != 1 ||
+        (pixels_of(&source.c) < source.c.out_channels && !pays))
         return db_blas_conv2d_backward_data(host, a);
     return convolve(host, &source);
 }
@@ -376,8 +383,9 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return forward_in_bands(host, tiles, parts, a);
-    return db_expand_conv2d(
-        host, a, db_simd_is_blas(host) ? db_blas_conv2d_forward : forward);
+    return db_simd_is_blas(host)
+               ? db_expand_conv2d(host, a, db_blas_conv2d_forward)
+               : forward(host, a);
 }
 
 int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
@@ -388,9 +396,9 @@ int db_simd_conv2d_backward_data(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return db_bf16_conv2d_backward_data(host, tiles, parts, a);
-    return db_expand_conv2d(host, a,
-                            db_simd_is_blas(host) ? db_blas_conv2d_backward_data
-                                                  : backward_data);
+    return db_simd_is_blas(host)
+               ? db_expand_conv2d(host, a, db_blas_conv2d_backward_data)
+               : backward_data(host, a);
 }
 
 int db_simd_conv2d_backward_weight(const dreambooth_kernel_host *host,

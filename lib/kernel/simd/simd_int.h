@@ -253,6 +253,7 @@ struct db_simd_convolution {
     dreambooth_conv2d c;
     int64_t places, patch; /* patch: values of x a pixel of y sees */
     const float *weight;   /* of the convolution asked for */
+    const uint16_t *bf16;  /* or this, for Winograd's way */
     int64_t weight_row;    /* floats of one of its output channels */
     bool reversed;         /* c is its backward_data */
 };

@@ -19,6 +19,7 @@
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
+#include "kernel/expand.h"
 #include "kernel/simd/winograd_int.h"
 
 #define LEAST_SQUARES 4
@@ -68,6 +69,34 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
            db_simd_winograd_squares(c) >= LEAST_SQUARES;
 }
 
+/* COUNT weights from number AT on. */
+static void copy_taps(const struct db_simd_convolution *s, int64_t at,
+                      int64_t count, float *to)
+{
+    if (s->bf16 != NULL)
+        db_expand_values(s->bf16 + at, count, to);
+    else
+        memcpy(to, s->weight + at, (size_t)count * sizeof(*to));
+}
+
+/* COUNT rows of them, as columns. */
+static void turn_taps(const struct work *work, int64_t at, int64_t count,
+                      int64_t width, float *to)
+{
+    const struct db_simd_convolution *s = work->s;
+    float rows[DB_SIMD_MOST_COLUMNS * K_STEP];
+    int64_t i;
+
+    if (s->bf16 == NULL) {
+        work->isa->turn((int)count, width, s->weight + at, s->weight_row, 1.0f,
+                        to);
+        return;
+    }
+    for (i = 0; i < count; i++)
+        copy_taps(s, at + i * s->weight_row, width, rows + i * K_STEP);
+    work->isa->turn((int)count, width, rows, K_STEP, 1.0f, to);
+}
+
 /* Weights of COUNT <= columns output channels from CHANNEL on, for WIDTH input
  * channels from K on: taps [9][width, columns], zeros behind COUNT. */
 static void gather_taps(const struct work *work, int64_t channel, int64_t count,
@@ -81,17 +110,16 @@ static void gather_taps(const struct work *work, int64_t channel, int64_t count,
         float *to = taps + place * K_STEP * columns;
 
         if (!s->reversed) {
-            work->isa->turn((int)count, width,
-                            s->weight + channel * s->weight_row +
-                                place * s->c.in_channels + k,
-                            s->weight_row, 1.0f, to);
+            turn_taps(work,
+                      channel * s->weight_row + place * s->c.in_channels + k,
+                      count, width, to);
             continue;
         }
         for (i = 0; i < width; i++, to += columns) {
-            memcpy(to,
-                   s->weight + (k + i) * s->weight_row +
-                       (8 - place) * s->c.out_channels + channel,
-                   (size_t)count * sizeof(*to));
+            copy_taps(s,
+                      (k + i) * s->weight_row +
+                          (8 - place) * s->c.out_channels + channel,
+                      count, to);
             memset(to + count, 0, (size_t)(columns - count) * sizeof(*to));
         }
     }
@@ -216,6 +244,22 @@ static void transform_output(const struct work *work, int64_t square,
         work->m_place, c->bias == NULL ? NULL : c->bias + first, pixels);
 }
 
+/* Weights from number AT on; those in bfloat16 are half as many floats. */
+static struct db_winograd_next next_rows(const struct db_simd_convolution *s,
+                                         int64_t at, int64_t rows,
+                                         int64_t place, int64_t width)
+{
+    const int64_t each = s->bf16 == NULL ? 1 : 2;
+    const void *from = s->bf16 == NULL ? (const void *)(s->weight + at)
+                                       : (const void *)(s->bf16 + at);
+
+    return (struct db_winograd_next){.at = from,
+                                     .rows = rows,
+                                     .row = s->weight_row / each,
+                                     .place = place / each,
+                                     .width = width / each};
+}
+
 /* Those that are transformed next. */
 static struct db_winograd_next next_weights(const struct work *work,
                                             int64_t panel, int64_t k)
@@ -232,18 +276,12 @@ static struct db_winograd_next next_weights(const struct work *work,
     if (channel >= out)
         return (struct db_winograd_next){0};
     if (s->reversed)
-        return (struct db_winograd_next){
-            .at = s->weight + k * s->weight_row + channel,
-            .rows = db_blas_smaller(work->part, in - k),
-            .row = s->weight_row,
-            .place = out,
-            .width = db_blas_smaller(each, out - channel)};
-    return (struct db_winograd_next){
-        .at = s->weight + channel * s->weight_row + k,
-        .rows = db_blas_smaller(each, out - channel),
-        .row = s->weight_row,
-        .place = in,
-        .width = db_blas_smaller(work->part, in - k)};
+        return next_rows(s, k * s->weight_row + channel,
+                         db_blas_smaller(work->part, in - k), out,
+                         db_blas_smaller(each, out - channel));
+    return next_rows(s, channel * s->weight_row + k,
+                     db_blas_smaller(each, out - channel), in,
+                     db_blas_smaller(work->part, in - k));
 }
 
 void db_winograd_fetch(struct db_winograd_next *next, int64_t share, int64_t of)
