@@ -149,33 +149,3 @@ static void any_tile(const struct db_simd_tile *t)
     else
         columns[last](t);
 }
-
-static void tile(int count, int64_t k, const float *a, int64_t a_row,
-                 const float *b, float *c, int64_t c_row)
-{
-    const struct db_simd_tile t = {.count = count,
-                                   .k = k,
-                                   .a = a,
-                                   .a_row = a_row,
-                                   .b = b,
-                                   .c = c,
-                                   .c_row = c_row,
-                                   .adds = true};
-
-    any_tile(&t);
-}
-
-static void turned_tile(int count, int64_t k, const float *a, int64_t a_step,
-                        const float *b, float *c, int64_t c_row)
-{
-    const struct db_simd_tile t = {.count = count,
-                                   .k = k,
-                                   .a = a,
-                                   .a_step = a_step,
-                                   .b = b,
-                                   .c = c,
-                                   .c_row = c_row,
-                                   .adds = true};
-
-    any_tile(&t);
-}

@@ -7,48 +7,13 @@
  * tile, as much of k at once as there is room for; else a panel has one reader,
  * which packs it.
  */
-#include <string.h>
-
 #include "kernel/blas/blas_int.h"
-#include "kernel/simd/simd_int.h"
+#include "kernel/simd/product_int.h"
 
-#define BLOCK_ROWS 280             /* that share what they read of B */
-#define LEAST_ROWS 56              /* of a block that came from a division */
-#define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
-#define PART_LONG 640              /* of k, where A is read where it lies */
-#define PART 320                   /* where it is copied, or has few rows */
-#define PART_ACROSS 160            /* where its rows are neighbours in memory */
-#define NEAR 256 /* unless the next k lies near, so many floats away */
-#define FEW_ROWS 128
-#define MOST_STEP 320     /* between such rows; beyond, copies are faster */
-#define MOST_STEP_FEW 640 /* for a few columns */
-#define FEW_COLUMNS 128
-#define ENOUGH_TASKS 40
-#define FEW_TASKS 12
-#define WORTH_A_COPY 8            /* panels */
-#define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
-#define MOST_ROWS 16              /* of a tile */
-#define PACKED_TOGETHER 4         /* panels */
-#define LINES 16                  /* of B that are read together */
-#define LINE 16                   /* floats of a line of memory */
-
-struct work {
-    const struct db_simd_product *p;
-    int64_t part_k;     /* how k is divided */
-    int64_t parts;      /* that are packed at once */
-    int64_t first_k, k; /* those at work */
-    int64_t block_m, blocks_m;
-    int64_t panels, blocks_n; /* all columns, and how many pieces of them */
-    float *packed;  /* [panels][k, columns]; NULL: each task packs its own */
-    float *buffers; /* a worker's own: rows of A, columns of B, a panel */
-    int64_t rows_size, panel_size, buffer; /* floats of each, and of all */
-};
-
-int64_t db_simd_step(int64_t row, int64_t columns)
-{
-    return row <= (columns <= FEW_COLUMNS ? MOST_STEP_FEW : MOST_STEP) ? row
-                                                                       : 0;
-}
+#define MOST_ROWS 16      /* of a tile */
+#define PACKED_TOGETHER 4 /* panels */
+#define LINES 16          /* of B that are read together */
+#define LINE 16           /* floats of a line of memory */
 
 void db_simd_lay_across(const struct db_simd_product *p, const float *at,
                         int64_t row, int64_t count, int64_t width,
@@ -60,25 +25,19 @@ void db_simd_lay_across(const struct db_simd_product *p, const float *at,
         p->isa->split(count, width, at, row, buffer);
 }
 
-static int64_t width_of(const struct work *work, int64_t panel)
+static int64_t width_of(const struct db_simd_work *work, int64_t panel)
 {
     return db_blas_smaller(work->p->isa->columns,
                            work->p->n - panel * work->p->isa->columns);
 }
 
-/* Whether columns of B are neighbours in memory. */
-static bool is_across(const struct db_simd_product *p)
-{
-    return p->find != NULL && !p->find(p, 0, 0).along_k;
-}
-
 /* Panels [begun, end) for K values from FIRST on, PANEL floats apart. Columns
  * that are neighbours are read together, some lines at a time. */
-static void pack(const struct work *work, int64_t begun, int64_t end,
+static void pack(const struct db_simd_work *work, int64_t begun, int64_t end,
                  int64_t first, int64_t k, int worker, float *to, int64_t panel)
 {
     const struct db_simd_product *p = work->p;
-    const int64_t step = is_across(p) ? LINES : k;
+    const int64_t step = db_simd_is_across(p) ? LINES : k;
     float *buffer = work->buffers + worker * work->buffer + work->rows_size;
     int64_t done, i;
 
@@ -91,7 +50,7 @@ static void pack(const struct work *work, int64_t begun, int64_t end,
 
 static void pack_shared(void *argument, int64_t index, int worker)
 {
-    const struct work *work = argument;
+    const struct db_simd_work *work = argument;
     const int64_t columns = work->p->isa->columns;
     const int64_t begun = index / work->parts * PACKED_TOGETHER;
     const int64_t first = index % work->parts * work->part_k;
@@ -152,9 +111,9 @@ struct block {
 
 /* The tile of a block at row R of it, times one panel. What is fetched is in T;
  * all else is put there one by one, as filling T with zeros takes long. */
-static void meet_panel(const struct work *work, const struct block *block,
-                       int64_t r, int64_t panel, const float *packed,
-                       struct db_simd_tile *t)
+static void meet_panel(const struct db_simd_work *work,
+                       const struct block *block, int64_t r, int64_t panel,
+                       const float *packed, struct db_simd_tile *t)
 {
     const struct db_simd_product *p = work->p;
     const int64_t column = panel * p->isa->columns;
@@ -200,9 +159,9 @@ static void fetch_c(const struct db_simd_product *p, int64_t row, int64_t rows,
 }
 
 /* A share of the rows of A that follow the tile at row R. */
-static void next_rows(const struct work *work, const struct block *block,
-                      int64_t r, int64_t share, int64_t shares,
-                      struct db_simd_fetch *fetch)
+static void next_rows(const struct db_simd_work *work,
+                      const struct block *block, int64_t r, int64_t share,
+                      int64_t shares, struct db_simd_fetch *fetch)
 {
     const struct db_simd_rows *rows = &block->rows;
     const int64_t step = work->p->step;
@@ -230,8 +189,8 @@ static void next_rows(const struct work *work, const struct block *block,
 }
 
 /* Row by row of tiles, which stay in their part of C. */
-static void meet_shared(const struct work *work, const struct block *block,
-                        int64_t begun, int64_t end)
+static void meet_shared(const struct db_simd_work *work,
+                        const struct block *block, int64_t begun, int64_t end)
 {
     const struct db_simd_product *p = work->p;
     struct db_simd_tile t;
@@ -254,8 +213,8 @@ static void meet_shared(const struct work *work, const struct block *block,
 }
 
 /* A share of what PANEL is packed of, if its columns are long lines. */
-static void next_panel(const struct work *work, int64_t panel, int64_t first,
-                       int64_t share, int64_t shares,
+static void next_panel(const struct db_simd_work *work, int64_t panel,
+                       int64_t first, int64_t share, int64_t shares,
                        struct db_simd_fetch *fetch)
 {
     const struct db_simd_product *p = work->p;
@@ -263,7 +222,7 @@ static void next_panel(const struct work *work, int64_t panel, int64_t first,
     int64_t width, each;
 
     fetch->lines = 0;
-    if (p->find == NULL || is_across(p) || panel >= work->panels)
+    if (p->find == NULL || db_simd_is_across(p) || panel >= work->panels)
         return;
     from = p->find(p, panel * p->isa->columns, first);
     width = width_of(work, panel);
@@ -276,15 +235,15 @@ static void next_panel(const struct work *work, int64_t panel, int64_t first,
 
 /* What follows the tile at row R of a block and PANEL: of B if it can be asked
  * for, else of A. */
-static void next_of_own(const struct work *work, const struct block *block,
-                        int64_t r, int64_t panel, int64_t begun, int64_t end,
-                        struct db_simd_fetch *fetch)
+static void next_of_own(const struct db_simd_work *work,
+                        const struct block *block, int64_t r, int64_t panel,
+                        int64_t begun, int64_t end, struct db_simd_fetch *fetch)
 {
     const int64_t tiles = db_blas_pieces(block->count, block->tile);
     const int64_t next = block->first + block->k;
 
     fetch->lines = 0;
-    if (is_across(work->p)) {
+    if (db_simd_is_across(work->p)) {
         if (panel == begun)
             next_rows(work, block, r, 0, 1, fetch);
     } else if (panel + 1 < end) {
@@ -297,10 +256,10 @@ static void next_of_own(const struct work *work, const struct block *block,
     }
 }
 
-static void meet_own(const struct work *work, const struct block *block,
+static void meet_own(const struct db_simd_work *work, const struct block *block,
                      int64_t begun, int64_t end, int worker)
 {
-    const bool together = is_across(work->p);
+    const bool together = db_simd_is_across(work->p);
     float *packed = work->buffers + worker * work->buffer + work->rows_size +
                     work->panel_size;
     struct db_simd_tile t;
@@ -334,7 +293,7 @@ static int64_t tile_of(const struct db_simd_product *p,
 
 static void multiply_block(void *argument, int64_t index, int worker)
 {
-    const struct work *work = argument;
+    const struct db_simd_work *work = argument;
     const struct db_simd_product *p = work->p;
     const int64_t n = index % work->blocks_n;
     const int64_t begun = n * work->panels / work->blocks_n;
@@ -360,86 +319,9 @@ static void multiply_block(void *argument, int64_t index, int worker)
     } while (block.first < last);
 }
 
-/* Panels that a task has at least: some that are worth reading together, or a
- * copy of A's rows. */
-static int64_t least_group(const struct work *work)
-{
-    if (work->p->copies)
-        return work->blocks_m >= FEW_TASKS ? WORTH_A_COPY : 1;
-    if (work->blocks_m > 1 || !is_across(work->p))
-        return 1;
-    return work->panels >= 32 ? 4 : work->panels >= 8 ? 2 : 1;
-}
-
-/* Whether rows of A are divided next, not columns. Those that are copied should
- * meet some panels. */
-static bool halves_rows(const struct work *work)
-{
-    const int64_t rows = db_blas_pieces(work->p->m, work->blocks_m);
-    const int64_t panels = db_blas_pieces(work->panels, work->blocks_n);
-
-    if (work->blocks_m == 1 || rows < 2 * LEAST_ROWS)
-        return false;
-    return work->p->copies ? panels <= WORTH_A_COPY
-                           : 2 * rows > panels * work->p->isa->columns;
-}
-
-/* As many tasks as keep all threads busy, where there is so much to do. */
-static void divide_further(struct work *work)
-{
-    int64_t most_n;
-
-    while (work->blocks_m * work->blocks_n < ENOUGH_TASKS) {
-        most_n = db_blas_pieces(work->panels, least_group(work));
-        if (halves_rows(work))
-            work->blocks_m *= 2;
-        else if (work->blocks_n < most_n)
-            work->blocks_n = db_blas_smaller(2 * work->blocks_n, most_n);
-        else
-            return;
-    }
-}
-
-static int64_t most_k(const struct db_simd_product *p)
-{
-    if (p->step > NEAR)
-        return PART_ACROSS;
-    return p->step > 0 || p->copies || p->m <= FEW_ROWS ? PART : PART_LONG;
-}
-
-/* How many parts of k are packed at once. */
-static int64_t parts_of(const struct work *work, int64_t parts)
-{
-    const int64_t part = work->panels * work->p->isa->columns * work->part_k;
-    const int64_t most = db_blas_larger(PACKED / part, 1);
-
-    return db_blas_pieces(parts, db_blas_pieces(parts, most));
-}
-
-static void divide(struct work *work)
-{
-    const struct db_simd_product *p = work->p;
-    const int64_t columns = p->isa->columns;
-    const int64_t parts = db_blas_larger(db_blas_pieces(p->k, most_k(p)), 1);
-
-    work->part_k =
-        db_blas_larger(db_blas_pieces(db_blas_pieces(p->k, parts), LINE), 1) *
-        LINE;
-    work->panels = db_blas_pieces(p->n, columns);
-    work->parts = parts_of(work, parts);
-    work->blocks_m = db_blas_pieces(p->m, BLOCK_ROWS);
-    work->blocks_n = db_blas_pieces(
-        work->panels, db_blas_larger(GROUP / (work->part_k * columns), 1));
-    divide_further(work);
-    work->block_m =
-        db_blas_pieces(db_blas_pieces(p->m, work->blocks_m), p->isa->rows) *
-        p->isa->rows;
-    work->blocks_m = db_blas_pieces(p->m, work->block_m);
-}
-
 /* Divides the scratch memory, whose size in floats it returns. */
-static int64_t place(struct work *work, const dreambooth_kernel_host *host,
-                     float *memory)
+static int64_t place(struct db_simd_work *work,
+                     const dreambooth_kernel_host *host, float *memory)
 {
     const struct db_simd_isa *isa = work->p->isa;
     const int64_t columns = work->panels * isa->columns;
@@ -462,10 +344,10 @@ static int64_t place(struct work *work, const dreambooth_kernel_host *host,
 int db_simd_multiply(const dreambooth_kernel_host *host,
                      const struct db_simd_product *product)
 {
-    struct work work = {.p = product};
+    struct db_simd_work work = {.p = product};
     float *memory;
 
-    divide(&work);
+    db_simd_divide(&work);
     memory = host->scratch_new(host, (size_t)place(&work, host, NULL) *
                                          sizeof(*memory));
     if (memory == NULL)

@@ -18,9 +18,6 @@
 #include "dreambooth/backend.h"
 #include "kernel/bf16/bf16_int.h"
 
-/* k at a time: a panel of so much of B, 40 KB, stays in the first-level cache.
- */
-#define DB_SIMD_MOST_K 320
 #define DB_SIMD_MOST_COLUMNS 64 /* of any isa's tile */
 
 /* What is asked for of memory while a tile is made: LINES lines, LINE floats
@@ -59,13 +56,6 @@ struct db_simd_spread {
 struct db_simd_isa {
     int rows, columns; /* of a tile */
     int lanes;         /* of a vector; columns is a multiple */
-    /* c[r, n] += sum_k a[r, k] b[k, n] for r < COUNT <= rows, n < columns.
-     * Rows of a are A_ROW floats apart, those of c C_ROW; b is [k, columns]. */
-    void (*tile)(int count, int64_t k, const float *a, int64_t a_row,
-                 const float *b, float *c, int64_t c_row);
-    /* The same with a[r, k] at a[k A_STEP + r]. */
-    void (*turned_tile)(int count, int64_t k, const float *a, int64_t a_step,
-                        const float *b, float *c, int64_t c_row);
     /* panel[k, j] = factor source[j ROW + k] for j < COUNT <= columns, and 0
      * behind. */
     void (*turn)(int count, int64_t k, const float *source, int64_t row,
