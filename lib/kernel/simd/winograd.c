@@ -22,7 +22,7 @@
 #include "kernel/expand.h"
 #include "kernel/simd/winograd_int.h"
 
-#define LEAST_SQUARES 4
+#define LEAST_SQUARES 4 /* for dx any: what else there is takes longer */
 #define LEAST_CHANNELS 32
 #define LEAST_TASKS 8
 #define BLOCK 64                       /* squares of a task */
@@ -48,12 +48,6 @@ struct work {
                          [36][group][block, columns] */
 };
 
-int64_t db_simd_winograd_squares(const dreambooth_conv2d *c)
-{
-    return c->batch * db_blas_pieces(c->out_height, 4) *
-           db_blas_pieces(c->out_width, 4);
-}
-
 bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
                            const struct db_simd_convolution *convolution)
 {
@@ -66,7 +60,8 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
            c->out_channels >= LEAST_CHANNELS &&
            c->in_channels % isa->lanes == 0 &&
            c->out_channels % isa->lanes == 0 &&
-           db_simd_winograd_squares(c) >= LEAST_SQUARES;
+           db_simd_winograd_squares(c) >=
+               (convolution->reversed ? 1 : LEAST_SQUARES);
 }
 
 /* COUNT weights from number AT on. */
@@ -125,6 +120,23 @@ static void gather_taps(const struct work *work, int64_t channel, int64_t count,
     }
 }
 
+/* The same of a whole panel whose channels are neighbours where they lie: the
+ * last place comes first. */
+static void transform_rows(const struct work *work, int64_t channel,
+                           int64_t first, int64_t width, float *u)
+{
+    const struct db_simd_convolution *s = work->s;
+    const int64_t columns = work->isa->columns;
+    int64_t k;
+
+    for (k = 0; k < width; k++)
+        work->isa->winograd_weight(columns,
+                                   s->weight + (first + k) * s->weight_row +
+                                       8 * s->c.out_channels + channel,
+                                   -s->c.out_channels, u + k * columns,
+                                   work->u_place);
+}
+
 /* Those of a panel, along WIDTH input channels from FIRST on. */
 static void transform_weights(const struct work *work, int64_t panel,
                               int64_t first, int64_t width, float *taps,
@@ -136,6 +148,10 @@ static void transform_weights(const struct work *work, int64_t panel,
         db_blas_smaller(columns, work->s->c.out_channels - channel);
     int64_t k, some, i;
 
+    if (work->s->reversed && work->s->bf16 == NULL && count == columns) {
+        transform_rows(work, channel, first, width, u);
+        return;
+    }
     for (k = 0; k < width; k += K_STEP) {
         some = db_blas_smaller(K_STEP, width - k);
         gather_taps(work, channel, count, first + k, some, taps);
@@ -143,64 +159,6 @@ static void transform_weights(const struct work *work, int64_t panel,
             work->isa->winograd_weight(columns, taps + i * columns,
                                        K_STEP * columns, u + (k + i) * columns,
                                        work->u_place);
-    }
-}
-
-struct db_winograd_squares db_winograd_squares(const dreambooth_conv2d *c)
-{
-    const int64_t rows = db_blas_pieces(c->out_height, 4);
-    const int64_t columns = db_blas_pieces(c->out_width, 4);
-
-    return (struct db_winograd_squares){rows, columns,
-                                        db_simd_winograd_squares(c)};
-}
-
-/* Where a square lies: its image, and its first pixel of y. */
-struct place {
-    int64_t image, y, x;
-};
-
-static struct place place_of(const struct db_winograd_squares *squares,
-                             int64_t square)
-{
-    const int64_t each = squares->rows * squares->columns;
-
-    return (struct place){square / each, square % each / squares->columns * 4,
-                          square % squares->columns * 4};
-}
-
-void db_winograd_see(const dreambooth_conv2d *c,
-                     const struct db_winograd_squares *squares, int64_t square,
-                     const float *zeros, const float *pixels[36])
-{
-    const struct place at = place_of(squares, square);
-    int i;
-
-    for (i = 0; i < 36; i++) {
-        int64_t y = at.y + i / 6 - c->pad_top, x = at.x + i % 6 - c->pad_left;
-        bool inside = y >= 0 && y < c->in_height && x >= 0 && x < c->in_width;
-
-        pixels[i] =
-            !inside ? zeros
-                    : c->x + ((at.image * c->in_height + y) * c->in_width + x) *
-                                 c->in_channels;
-    }
-}
-
-void db_winograd_find(const dreambooth_conv2d *c,
-                      const struct db_winograd_squares *squares, int64_t square,
-                      int64_t offsets[16])
-{
-    const struct place at = place_of(squares, square);
-    int i;
-
-    for (i = 0; i < 16; i++) {
-        int64_t y = at.y + i / 4, x = at.x + i % 4;
-
-        offsets[i] = y >= c->out_height || x >= c->out_width
-                         ? -1
-                         : ((at.image * c->out_height + y) * c->out_width + x) *
-                               c->out_channels;
     }
 }
 
@@ -284,20 +242,6 @@ static struct db_winograd_next next_weights(const struct work *work,
                      db_blas_smaller(work->part, in - k));
 }
 
-void db_winograd_fetch(struct db_winograd_next *next, int64_t share, int64_t of)
-{
-#ifdef __GNUC__
-    const int64_t end = next->rows * share / of;
-    int64_t i;
-    int place;
-
-    for (; next->done < end; next->done++, next->at += next->row)
-        for (place = 0; place < 9; place++)
-            for (i = 0; i < next->width; i += 16)
-                __builtin_prefetch(next->at + place * next->place + i, 0, 2);
-#endif
-}
-
 /* The 36 products of SQUARES and PANELS along WIDTH channels of x, added to m
  * if ADD. */
 static void multiply(const struct work *work, int64_t squares, int64_t panels,
@@ -305,17 +249,19 @@ static void multiply(const struct work *work, int64_t squares, int64_t panels,
                      bool add, struct db_winograd_next *next)
 {
     const int64_t columns = work->isa->columns;
-    int64_t place, panel, r;
+    const int64_t visits = 36 * panels * db_blas_pieces(squares, work->rows);
+    int64_t place, panel, r, visit = 0;
 
     for (place = 0; place < 36; place++) {
         for (panel = 0; panel < panels; panel++) {
-            db_winograd_fetch(next, place * panels + panel + 1, 36 * panels);
-            for (r = 0; r < squares; r += work->rows)
+            for (r = 0; r < squares; r += work->rows) {
+                db_winograd_fetch(next, ++visit, visits);
                 work->isa->winograd_tile(
                     (int)db_blas_smaller(work->rows, squares - r), width,
                     v + r * work->part, work->part,
                     u + panel * work->part * columns,
                     m + (panel * work->block + r) * columns, add);
+            }
         }
         v += work->v_place;
         u += work->u_place;

@@ -34,10 +34,10 @@ struct db_winograd_next {
     const float *at;
     int64_t rows, row; /* row: floats from one to the next */
     int64_t place, width;
-    int64_t done; /* rows that have been fetched */
+    int64_t done; /* runs that have been fetched */
 };
 
-/* Asks for the rows up to that share of them. */
+/* Asks for the runs up to that share of them. */
 void db_winograd_fetch(struct db_winograd_next *next, int64_t share,
                        int64_t of);
 

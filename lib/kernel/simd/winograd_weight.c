@@ -14,7 +14,7 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/winograd_int.h"
 
-#define LEAST_SQUARES 4
+#define LEAST_SQUARES 8
 #define LEAST_CHANNELS 32
 #define LEAST_TASKS 4
 #define LEAST_OUT 16                   /* channels of dy of a task */
