@@ -255,7 +255,7 @@ START_TEST(a_step_stays_near)
 }
 END_TEST
 
-#define CHANNELS 32
+#define CHANNELS 48
 #define MOST_VALUES (32 * 32 * CHANNELS)
 
 /* How far a 3x3 convolution of a picture of SIDE x SIDE is from floats. */

@@ -61,7 +61,8 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
            c->in_channels % isa->lanes == 0 &&
            c->out_channels % isa->lanes == 0 &&
            db_simd_winograd_squares(c) >=
-               (convolution->reversed ? 1 : LEAST_SQUARES);
+               (convolution->reversed ? 1 : LEAST_SQUARES) &&
+           db_winograd_is_work(c);
 }
 
 /* COUNT weights from number AT on. */

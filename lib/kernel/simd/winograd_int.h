@@ -19,6 +19,10 @@ struct db_winograd_squares {
 
 struct db_winograd_squares db_winograd_squares(const dreambooth_conv2d *c);
 
+/* Whether C is large enough to be worth rounding more for: models that are
+ * there to be compared number by number have smaller ones. */
+bool db_winograd_is_work(const dreambooth_conv2d *c);
+
 /* Pixels of x that a square sees: ZEROS where there are none. */
 void db_winograd_see(const dreambooth_conv2d *c,
                      const struct db_winograd_squares *squares, int64_t square,

@@ -50,7 +50,8 @@ bool db_simd_winograd_weight_pays(const dreambooth_kernel_host *host,
            c->out_channels >= LEAST_CHANNELS &&
            c->in_channels % isa->lanes == 0 &&
            c->out_channels % isa->lanes == 0 &&
-           db_simd_winograd_squares(c) >= LEAST_SQUARES;
+           db_simd_winograd_squares(c) >= LEAST_SQUARES &&
+           db_winograd_is_work(c);
 }
 
 static void transform_x(const struct work *work, int64_t square)
