@@ -19,7 +19,7 @@
 #define FEW_COLUMNS 128   /* such as these */
 #define ENOUGH_TASKS 40   /* for all threads to be busy */
 #define FEW_TASKS 12      /* that are enough where rows are copied */
-#define WORTH_A_COPY 8    /* panels */
+#define WORTH_A_COPY 10   /* panels */
 #define PACKED ((int64_t)1 << 22) /* floats of B that are packed at once */
 #define LINE 16                   /* part of k that is turned at once */
 
