@@ -106,22 +106,31 @@ if command -v python3 >/dev/null 2>&1; then
     check "no form that runs" \
         test "$(compare ROWS=sample-f32 FORMS=broken || echo failed)" = failed
     # The page gets its tables, and keeps what is around them, twice over.
-    for name in float32 bfloat16 peer; do
+    for name in float32 bfloat16 peer peer-vectors; do
         printf '%s\n\n' "before $name" "<!-- $name -->" \
             "<!-- end of $name -->" "after $name"
     done >"$temp/page"
     perform() {
         env PYTHONDONTWRITEBYTECODE=1 PEER_PYTHON="$temp/python" THREADS=1 \
             RUNS=1 BUILD_DIR="$temp/build" BACKEND=blas PART="layer norm" \
-            ROWS=sample-f32 FORMS=eager \
+            ROWS=sample-f32 VECTOR_ROWS=sample-f32 FORMS=eager \
             "$SRC_DIR/test/bench/performance.sh" "$temp/page"
     }
+    # Two tables of kernels and one beside PyTorch; where there are tiles of
+    # bfloat16, another one without them.
+    rows=3
+    ! grep -qs amx_bf16 /proc/cpuinfo || rows=4
     check "the page" perform
     check "the page once more" perform
     check "its tables" test "$(grep -c -e '^| layer norm ' \
-        -e '^| small model' "$temp/page")" -eq 3
+        -e '^| small model' "$temp/page")" -eq "$rows"
     check "what is around them" test "$(grep -c -e '^before ' -e '^after ' \
-        -e '^<!-- ' "$temp/page")" -eq 12
+        -e '^<!-- ' "$temp/page")" -eq 16
+    no_place() {
+        echo "before" >"$temp/page" && ! perform 2>"$temp/log" &&
+            grep -q 'has no place for float32' "$temp/log"
+    }
+    check "a page without places" no_place
 else
     missing "the comparison with PyTorch" python3
 fi
