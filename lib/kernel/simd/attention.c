@@ -235,7 +235,8 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
     const double work = (double)(a->batch * a->heads) *
                         (double)a->query_length * (double)a->key_length *
                         (double)a->head_size;
-    const struct db_bf16_isa *tiles = db_simd_tiles_of(host, work, parts);
+    const struct db_bf16_isa *tiles =
+        db_simd_tiles_of(host, work >= DB_SIMD_LARGE_ATTENTION, parts);
     const bool is_worth = *parts == 1
                               ? a->query_length * a->key_length >= LEAST_SCORES
                               : work >= LEAST_WORK;

@@ -310,7 +310,9 @@ static const struct db_bf16_isa *tiles_for(const dreambooth_kernel_host *host,
                         (double)(a->kernel_height * a->kernel_width) *
                         (double)a->in_channels;
 
-    return is_usual ? db_simd_tiles_of(host, work, parts) : NULL;
+    return is_usual
+               ? db_simd_tiles_of(host, work >= DB_SIMD_LARGE_CONV2D, parts)
+               : NULL;
 }
 
 /* For y or dx: those of them that are faster than Winograd's way with floats,

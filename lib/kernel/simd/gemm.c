@@ -114,8 +114,9 @@ static int multiply_floats(const dreambooth_kernel_host *host,
 static const struct db_bf16_isa *tiles_of(const dreambooth_kernel_host *host,
                                           const dreambooth_gemm *a, int *parts)
 {
-    const struct db_bf16_isa *tiles = db_simd_tiles_of(
-        host, (double)a->m * (double)a->n * (double)a->k, parts);
+    const double work = (double)a->m * (double)a->n * (double)a->k;
+    const struct db_bf16_isa *tiles =
+        db_simd_tiles_of(host, work >= DB_SIMD_LARGE_GEMM, parts);
 
     return is_small(a) || (a->a_bf16 != NULL && *parts > 1) ? NULL : tiles;
 }

@@ -69,25 +69,18 @@ bool db_simd_is_blas(const dreambooth_kernel_host *host)
     return host->user == NULL && db_simd_isa_of(host) == &db_simd_plain;
 }
 
-/* The multiplications of a product that is worth being less exact for: those of
- * models that draw are, those of models that are there to be compared number by
- * number are not. */
-#define LARGE_WORK 2.4e7
-
 const struct db_bf16_isa *db_simd_tiles(const struct db_simd_isas *named)
 {
     return named == NULL ? db_bf16_fastest() : named->tiles;
 }
 
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
-                                           double work, int *parts)
+                                           bool is_large, int *parts)
 {
     const struct db_bf16_isa *tiles =
         host->precision == DREAMBOOTH_EXACT ? NULL : db_simd_tiles(host->user);
 
-    *parts = host->precision == DREAMBOOTH_BFLOAT16 ? 1
-             : work >= LARGE_WORK                   ? 2
-                                                    : 3;
+    *parts = host->precision == DREAMBOOTH_BFLOAT16 ? 1 : is_large ? 2 : 3;
     return tiles == NULL || *parts > tiles->most_parts ? NULL : tiles;
 }
 

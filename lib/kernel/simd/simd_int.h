@@ -164,11 +164,18 @@ bool db_simd_is_blas(const dreambooth_kernel_host *host);
 /* The tiles of a backend that names its isas, or of the one that does not;
  * NULL: none. */
 const struct db_bf16_isa *db_simd_tiles(const struct db_simd_isas *named);
+/* The multiplications from which on a product is worth being less exact for:
+ * those of models that draw are, those of models that are there to be compared
+ * number by number are not. */
+#define DB_SIMD_LARGE_GEMM 5e6
+#define DB_SIMD_LARGE_CONV2D 1e7
+#define DB_SIMD_LARGE_ATTENTION 2.4e7
+
 /* The tiles of bfloat16 that products are to be made of instead, and in how
  * many PARTS; NULL where floats are faster, asked for, or all that the backend
  * names. */
 const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
-                                           double work, int *parts);
+                                           bool is_large, int *parts);
 
 /* Where the rows of a block of A are. */
 struct db_simd_rows {
