@@ -642,6 +642,10 @@ static const struct test_case cases[] = {
      run_conv,
      {1, 77, 63, 352, 48, 3, 1, 1, 1, 1, 1, 1},
      1e-5},
+    {"conv many squares",
+     run_conv,
+     {2, 49, 46, 32, 48, 3, 1, 2, 0, 1, 2, 1},
+     1e-5},
     {"conv 6 squares",
      run_conv,
      {1, 9, 7, 160, 176, 3, 1, 1, 1, 1, 1, 1},
@@ -666,6 +670,10 @@ static const struct test_case cases[] = {
     {"data a square",
      run_conv_data,
      {1, 3, 4, 384, 368, 3, 1, 1, 1, 1, 1, 0},
+     1e-5},
+    {"data many squares",
+     run_conv_data,
+     {2, 49, 46, 48, 32, 3, 1, 1, 1, 1, 1, 0},
      1e-5},
     {"data 6 squares",
      run_conv_data,
@@ -849,7 +857,8 @@ static void run_case(const struct test_case *c, struct db_device *device,
 static bool is_skipped(const struct test_case *c)
 {
     static const char *const large[] = {"conv squares", "data squares",
-                                        "attention heads"};
+                                        "conv many squares",
+                                        "data many squares", "attention heads"};
     bool is_large = strstr(c->name, "tiles") != NULL;
     size_t i;
 

@@ -215,7 +215,8 @@ INLINE void put_sums(const int count, vector sums[ROWS][VECTORS], float *c,
  * rows of the next tile are fetched meanwhile: they lie behind those of this
  * one. */
 INLINE void multiply_squares(const int count, int64_t k, const float *a,
-                             int64_t a_row, const float *b, float *c, bool add)
+                             int64_t a_row, const float *b, float *c, bool add,
+                             const float *fetch, int64_t step)
 {
     vector sums[ROWS][VECTORS] = {{{0}}};
     const float *at[(ROWS + GROUP - 1) / GROUP];
@@ -229,6 +230,8 @@ INLINE void multiply_squares(const int count, int64_t k, const float *a,
         vector row[VECTORS];
 
         __builtin_prefetch(a);
+        __builtin_prefetch(fetch);
+        fetch += step;
 #pragma GCC unroll 4
         for (v = 0; v < VECTORS; v++)
             row[v] = load(b + v * LANES);
@@ -278,9 +281,10 @@ INLINE void multiply_along_squares(const int count, int64_t k, const float *a,
 
 #define SQUARES_TILE(count)                                                    \
     static void squares_##count(int64_t k, const float *a, int64_t a_row,      \
-                                const float *b, float *c, bool add)            \
+                                const float *b, float *c, bool add,            \
+                                const float *fetch, int64_t step)              \
     {                                                                          \
-        multiply_squares(count, k, a, a_row, b, c, add);                       \
+        multiply_squares(count, k, a, a_row, b, c, add, fetch, step);          \
     }                                                                          \
     static void along_squares_##count(int64_t k, const float *a,               \
                                       int64_t a_step, const float *b,          \
@@ -294,13 +298,14 @@ FOR_EACH_COUNT(SQUARES_TILE)
 #define ALONG_SQUARES_OF(count) along_squares_##count,
 
 static void winograd_tile(int count, int64_t k, const float *a, int64_t a_row,
-                          const float *b, float *c, bool add)
+                          const float *b, float *c, bool add,
+                          const float *fetch, int64_t step)
 {
     static void (*const by_count[])(int64_t, const float *, int64_t,
-                                    const float *, float *,
-                                    bool) = {FOR_EACH_COUNT(SQUARES_OF)};
+                                    const float *, float *, bool, const float *,
+                                    int64_t) = {FOR_EACH_COUNT(SQUARES_OF)};
 
-    by_count[count - 1](k, a, a_row, b, c, add);
+    by_count[count - 1](k, a, a_row, b, c, add, fetch, step);
 }
 
 static void winograd_turned_tile(int count, int64_t k, const float *a,

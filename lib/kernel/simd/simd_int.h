@@ -82,9 +82,11 @@ struct db_simd_isa {
                             const float *bias, float *const pixels[16]);
     /* c[r, n] = sum_k a[r, k] b[k, n] for r < COUNT <= rows, n < columns, added
      * to what it is if ADD. Rows of a are A_ROW floats apart; b is [k,
-     * columns], c [count, columns]. */
+     * columns], c [count, columns]. FETCH is asked for meanwhile, STEP floats
+     * further with each k. */
     void (*winograd_tile)(int count, int64_t k, const float *a, int64_t a_row,
-                          const float *b, float *c, bool add);
+                          const float *b, float *c, bool add,
+                          const float *fetch, int64_t step);
     /* Those of winograd_weight.c: 16 pixels of dy to 36 values; 36 sums to 9
      * weights, added to g if ADD; and the product with a[r, k] at a[k A_STEP +
      * r]. */

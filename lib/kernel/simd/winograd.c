@@ -13,13 +13,13 @@
  * the input channels after the other, it transforms its own weights just before
  * it multiplies, so that they, and the sums of all 36 products, stay in the
  * second-level cache. Four times the weights' size never leaves it. The
- * transformed pixels are there once for all tasks.
+ * transformed pixels are there once for all tasks. Where there are more squares
+ * than channels it is the other way round: winograd_shared.c.
  */
 #include <string.h>
 
 #include "kernel/blas/blas_int.h"
 #include "kernel/device.h"
-#include "kernel/expand.h"
 #include "kernel/simd/winograd_int.h"
 
 #define LEAST_SQUARES 4 /* for dx any: what else there is takes longer */
@@ -29,7 +29,6 @@
 #define LARGE_BLOCK 128                /* the same where there are many */
 #define MOST_CHANNELS 64               /* of y that a task makes at a time */
 #define PART 64                        /* channels of x at a time */
-#define K_STEP 16                      /* of these turned at a time */
 #define MOST_PIXELS ((int64_t)8 << 20) /* floats of transformed ones */
 
 struct work {
@@ -44,7 +43,7 @@ struct work {
     float *v;                          /* [blocks][parts][36][block, part] */
     float *zeros;                      /* [in] */
     float *own;                        /* a worker's taps, u and m: */
-    int64_t own_size; /* [9][K_STEP, columns], [36][group][part, columns],
+    int64_t own_size; /* [DB_WINOGRAD_TAPS], [36][group][part, columns],
                          [36][group][block, columns] */
 };
 
@@ -63,104 +62,6 @@ bool db_simd_winograd_pays(const dreambooth_kernel_host *host,
            db_simd_winograd_squares(c) >=
                (convolution->reversed ? 1 : LEAST_SQUARES) &&
            db_winograd_is_work(c);
-}
-
-/* COUNT weights from number AT on. */
-static void copy_taps(const struct db_simd_convolution *s, int64_t at,
-                      int64_t count, float *to)
-{
-    if (s->bf16 != NULL)
-        db_expand_values(s->bf16 + at, count, to);
-    else
-        memcpy(to, s->weight + at, (size_t)count * sizeof(*to));
-}
-
-/* COUNT rows of them, as columns. */
-static void turn_taps(const struct work *work, int64_t at, int64_t count,
-                      int64_t width, float *to)
-{
-    const struct db_simd_convolution *s = work->s;
-    float rows[DB_SIMD_MOST_COLUMNS * K_STEP];
-    int64_t i;
-
-    if (s->bf16 == NULL) {
-        work->isa->turn((int)count, width, s->weight + at, s->weight_row, 1.0f,
-                        to);
-        return;
-    }
-    for (i = 0; i < count; i++)
-        copy_taps(s, at + i * s->weight_row, width, rows + i * K_STEP);
-    work->isa->turn((int)count, width, rows, K_STEP, 1.0f, to);
-}
-
-/* Weights of COUNT <= columns output channels from CHANNEL on, for WIDTH input
- * channels from K on: taps [9][width, columns], zeros behind COUNT. */
-static void gather_taps(const struct work *work, int64_t channel, int64_t count,
-                        int64_t k, int64_t width, float *taps)
-{
-    const struct db_simd_convolution *s = work->s;
-    const int64_t columns = work->isa->columns;
-    int64_t place, i;
-
-    for (place = 0; place < 9; place++) {
-        float *to = taps + place * K_STEP * columns;
-
-        if (!s->reversed) {
-            turn_taps(work,
-                      channel * s->weight_row + place * s->c.in_channels + k,
-                      count, width, to);
-            continue;
-        }
-        for (i = 0; i < width; i++, to += columns) {
-            copy_taps(s,
-                      (k + i) * s->weight_row +
-                          (8 - place) * s->c.out_channels + channel,
-                      count, to);
-            memset(to + count, 0, (size_t)(columns - count) * sizeof(*to));
-        }
-    }
-}
-
-/* The same of a whole panel whose channels are neighbours where they lie: the
- * last place comes first. */
-static void transform_rows(const struct work *work, int64_t channel,
-                           int64_t first, int64_t width, float *u)
-{
-    const struct db_simd_convolution *s = work->s;
-    const int64_t columns = work->isa->columns;
-    int64_t k;
-
-    for (k = 0; k < width; k++)
-        work->isa->winograd_weight(columns,
-                                   s->weight + (first + k) * s->weight_row +
-                                       8 * s->c.out_channels + channel,
-                                   -s->c.out_channels, u + k * columns,
-                                   work->u_place);
-}
-
-/* Those of a panel, along WIDTH input channels from FIRST on. */
-static void transform_weights(const struct work *work, int64_t panel,
-                              int64_t first, int64_t width, float *taps,
-                              float *u)
-{
-    const int64_t columns = work->isa->columns;
-    const int64_t channel = panel * columns;
-    const int64_t count =
-        db_blas_smaller(columns, work->s->c.out_channels - channel);
-    int64_t k, some, i;
-
-    if (work->s->reversed && work->s->bf16 == NULL && count == columns) {
-        transform_rows(work, channel, first, width, u);
-        return;
-    }
-    for (k = 0; k < width; k += K_STEP) {
-        some = db_blas_smaller(K_STEP, width - k);
-        gather_taps(work, channel, count, first + k, some, taps);
-        for (i = 0; i < some; i++)
-            work->isa->winograd_weight(columns, taps + i * columns,
-                                       K_STEP * columns, u + (k + i) * columns,
-                                       work->u_place);
-    }
 }
 
 static void transform_input(void *argument, int64_t index, int worker)
@@ -261,7 +162,7 @@ static void multiply(const struct work *work, int64_t squares, int64_t panels,
                     (int)db_blas_smaller(work->rows, squares - r), width,
                     v + r * work->part, work->part,
                     u + panel * work->part * columns,
-                    m + (panel * work->block + r) * columns, add);
+                    m + (panel * work->block + r) * columns, add, u, 0);
             }
         }
         v += work->v_place;
@@ -282,8 +183,9 @@ static void sum_parts(const struct work *work, int64_t first, int64_t panels,
     for (k = 0; k < in; k += work->part, v += 36 * work->v_place) {
         width = db_blas_smaller(work->part, in - k);
         for (panel = 0; panel < panels; panel++)
-            transform_weights(work, first + panel, k, width, taps,
-                              u + panel * work->part * work->isa->columns);
+            db_winograd_transform_weights(
+                work->isa, work->s, first + panel, k, width, taps,
+                u + panel * work->part * work->isa->columns, work->u_place);
         next = next_weights(work, first, k + work->part);
         multiply(work, squares, panels, width, v, u, m, k > 0, &next);
     }
@@ -299,7 +201,7 @@ static void make_block(void *argument, int64_t index, int worker)
     const int64_t panels = db_blas_smaller(work->group, work->panels - first);
     const int64_t squares = db_blas_smaller(work->block, work->squares - begun);
     float *taps = work->own + worker * work->own_size;
-    float *u = taps + 9 * K_STEP * columns, *m = u + 36 * work->u_place;
+    float *u = taps + DB_WINOGRAD_TAPS, *m = u + 36 * work->u_place;
     int64_t panel, i;
 
     sum_parts(work, first, panels, squares,
@@ -344,8 +246,7 @@ static void divide(struct work *work)
     work->v_place = work->block * work->part + DB_WINOGRAD_LINE;
     work->u_place = work->group * work->part * columns + DB_WINOGRAD_LINE;
     work->m_place = work->group * work->block * columns + DB_WINOGRAD_LINE;
-    work->own_size =
-        9 * K_STEP * columns + 36 * (work->u_place + work->m_place);
+    work->own_size = DB_WINOGRAD_TAPS + 36 * (work->u_place + work->m_place);
 }
 
 int db_simd_winograd(const dreambooth_kernel_host *host,
@@ -355,6 +256,8 @@ int db_simd_winograd(const dreambooth_kernel_host *host,
     struct work work = {.s = convolution, .isa = db_simd_isa_of(host)};
     int64_t each, some, own;
 
+    if (db_winograd_shares_weights(c))
+        return db_winograd_share_weights(host, convolution);
     divide(&work);
     each = work.parts * 36 * work.v_place;
     some = db_blas_smaller(work.blocks, db_blas_larger(MOST_PIXELS / each, 1));

@@ -33,6 +33,26 @@ void db_winograd_find(const dreambooth_conv2d *c,
                       const struct db_winograd_squares *squares, int64_t square,
                       int64_t offsets[16]);
 
+/* Floats of the memory that a panel of weights is turned in. */
+#define DB_WINOGRAD_K_STEP 16 /* channels of x of these at a time */
+#define DB_WINOGRAD_TAPS (9 * DB_WINOGRAD_K_STEP * DB_SIMD_MOST_COLUMNS)
+
+/*
+ * The weights of a panel of output channels, for WIDTH input channels from
+ * FIRST on, transformed to 36 places, PLACE floats apart, of u [width,
+ * columns].
+ */
+void db_winograd_transform_weights(const struct db_simd_isa *isa,
+                                   const struct db_simd_convolution *s,
+                                   int64_t panel, int64_t first, int64_t width,
+                                   float *taps, float *u, int64_t place);
+
+/* Whether the transformed weights are so few, for so many squares, that tasks
+ * share them and each has its own pixels; and that way. */
+bool db_winograd_shares_weights(const dreambooth_conv2d *c);
+int db_winograd_share_weights(const dreambooth_kernel_host *host,
+                              const struct db_simd_convolution *convolution);
+
 /* Weights that will be needed: rows of 9 runs of WIDTH floats. */
 struct db_winograd_next {
     const float *at;
