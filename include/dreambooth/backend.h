@@ -106,11 +106,11 @@ struct dreambooth_form {
  * slots of a table with DREAMBOOTH_READS_BFLOAT16 see it, and they compute as
  * with a b of the same values.
  *
- * The rest is for slots of a table with DREAMBOOTH_FUSES alone. a_bf16 is to a
- * what b_bf16 is to b. geglu, where it is not 0, makes an even n into c [m,
- * n/2]: c[r, j] = x gelu(gate), where x and gate are columns j and n/2 + j of
- * the sum with its bias; beta is 0 then. c_bf16 may be there in place of c,
- * which is then rounded to it, to nearest, ties to even. With geglu or c_bf16
+ * Of a table with DREAMBOOTH_NARROWS alone, a_bf16 is to a what b_bf16 is to b,
+ * and c_bf16 may be there in place of c, which is then rounded to it, to
+ * nearest, ties to even. Of one with DREAMBOOTH_FUSES alone geglu, where it is
+ * not 0, makes an even n into c [m, n/2]: c[r, j] = x gelu(gate), where x and
+ * gate are columns j and n/2 + j of the sum with its bias. With geglu or c_bf16
  * batch is 1, and beta 0.
  */
 typedef struct dreambooth_gemm {
@@ -172,7 +172,7 @@ typedef struct dreambooth_group_norm {
 
 /* Layer normalisation over the last dimension: x, y [rows, channels], mean and
  * rstd [rows]; else as group normalisation. y_bf16 may be there in place of y,
- * in forward of a table with DREAMBOOTH_FUSES alone. */
+ * in forward of a table with DREAMBOOTH_NARROWS alone. */
 typedef struct dreambooth_layer_norm {
     int64_t rows, channels;
     float epsilon;
@@ -191,7 +191,7 @@ typedef struct dreambooth_layer_norm {
  * causal: query i sees keys 0..i. backward writes dq, dk and dv from q, k, v,
  * y, lse and dy. No kernel may hold all query_length x key_length scores.
  *
- * The rest is for forward of a table with DREAMBOOTH_FUSES alone: k_bf16,
+ * The rest is for forward of a table with DREAMBOOTH_NARROWS alone: k_bf16,
  * v_bf16 and y_bf16 are to k, v and y what c_bf16 is to c in dreambooth_gemm.
  * q_bf16 has q times scale / ln 2: exponents of base 2.
  */
@@ -386,14 +386,15 @@ typedef struct dreambooth_sum_squares {
  * it the library gives them floats, made in scratch memory for each call.
  * OVERWRITES: conv2d_backward_weight writes dweight, which then holds anything,
  * where the host's overwrite is not 0. Without it the library gives zeros.
- * FUSES: gemm reads a_bf16, and computes geglu, to c_bf16 if that is there;
- * layer_norm_forward and attention_forward read and write bfloat16. Without it
- * the library asks for nothing of that.
+ * FUSES: gemm computes geglu. NARROWS: gemm, layer_norm_forward and
+ * attention_forward read and write bfloat16, which takes less time than floats
+ * do. Without them the library asks for nothing of that.
  */
 enum dreambooth_backend_feature {
     DREAMBOOTH_READS_BFLOAT16 = 1, /* weights in bfloat16 */
     DREAMBOOTH_OVERWRITES = 2,     /* first gradients are not added to zeros */
-    DREAMBOOTH_FUSES = 4           /* products with what follows them */
+    DREAMBOOTH_FUSES = 4,          /* products with what follows them */
+    DREAMBOOTH_NARROWS = 8         /* values in bfloat16 between products */
 };
 
 typedef struct dreambooth_backend {

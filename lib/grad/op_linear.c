@@ -177,7 +177,8 @@ static struct db_tensor *rows_of(struct db_tape *tape, const struct db_var *x,
 static struct db_var *gated(struct db_tape *tape, struct db_var *x,
                             struct db_param *weight, struct db_param *bias)
 {
-    const bool is_narrow = tape->device->host.precision == DREAMBOOTH_BFLOAT16;
+    const bool is_narrow = db_device_narrows(tape->device) &&
+                           tape->device->host.precision == DREAMBOOTH_BFLOAT16;
     struct db_param *params[DB_OP_PARAMS] = {weight, bias};
     dreambooth_gemm product;
 

@@ -115,12 +115,12 @@ static bool reads_bfloat16(const struct db_kernels *kernels, size_t slot)
     return (kernels->features[slot] & DREAMBOOTH_READS_BFLOAT16) != 0;
 }
 
-/* What TABLE does well on this processor: without tiles, what a product of ours
- * would take along goes by way of memory all the same. */
+/* What TABLE does well on this processor: without tiles, our own has bfloat16
+ * by way of memory alone. */
 static uint32_t features_of(const dreambooth_backend *table)
 {
     return table->gemm == db_simd_gemm && db_simd_tiles(table->user) == NULL
-               ? table->features & ~(uint32_t)DREAMBOOTH_FUSES
+               ? table->features & ~(uint32_t)DREAMBOOTH_NARROWS
                : table->features;
 }
 
@@ -231,10 +231,10 @@ bool db_device_fuses(const struct db_device *device)
 
 bool db_device_narrows(const struct db_device *device)
 {
-    return db_device_fuses(device) &&
-           (device->kernels.features[DB_SLOT_INDEX(attention_forward)] &
+    return (device->kernels.features[DB_SLOT_INDEX(gemm)] &
+            device->kernels.features[DB_SLOT_INDEX(attention_forward)] &
             device->kernels.features[DB_SLOT_INDEX(layer_norm_forward)] &
-            DREAMBOOTH_FUSES) != 0;
+            DREAMBOOTH_NARROWS) != 0;
 }
 
 const dreambooth_kernel_host *db_device_host(struct db_device *device,

@@ -75,10 +75,11 @@ int db_backend_merge(struct db_env *env, const dreambooth_backend *table,
 /* Whether conv2d_backward_weight writes where its host says so. */
 bool db_device_overwrites(const struct db_device *device);
 
-/* Whether gemm takes what follows it along (geglu), and values in bfloat16. */
+/* Whether gemm takes what follows it along (geglu). */
 bool db_device_fuses(const struct db_device *device);
 
-/* Whether attention and layer normalisation read and write such, too. */
+/* Whether values between products may be bfloat16: gemm, attention and layer
+ * normalisation read and write them. */
 bool db_device_narrows(const struct db_device *device);
 
 /* What the slot at INDEX is given as its host. */

@@ -167,9 +167,9 @@ static void check_shape(struct db_device *d, const struct shape *s)
 START_TEST(geglu_goes_along)
 {
     static const struct shape shapes[] = {
-        {1, 2, 1, true},        {3, 64, 40, true},    {33, 96, 70, false},
-        {17, 30, 33, true},     {131, 640, 77, true}, {600, 128, 320, true},
-        {1100, 320, 90, false}, {40, 1280, 640, true}};
+        {1, 2, 1, true},        {3, 64, 40, true},     {33, 96, 70, false},
+        {17, 30, 33, true},     {131, 640, 77, true},  {600, 128, 320, true},
+        {1100, 320, 90, false}, {40, 1280, 640, true}, {290, 154, 700, true}};
     const dreambooth_backend *table;
     struct db_device device;
     size_t t, i;

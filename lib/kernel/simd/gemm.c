@@ -65,29 +65,41 @@ static struct db_simd_origin find_columns(const struct db_simd_product *p,
                                    b->row, b->along_k};
 }
 
+static struct source source_of(const dreambooth_gemm *g, int64_t i)
+{
+    return (struct source){{g->a + i * g->a_step, g->lda, !g->transpose_a},
+                           {g->b + i * g->b_step, g->ldb, g->transpose_b},
+                           g->alpha};
+}
+
+static struct db_simd_product product_of(const dreambooth_kernel_host *host,
+                                         const dreambooth_gemm *g,
+                                         const struct source *source)
+{
+    const int64_t step = g->transpose_a ? db_simd_step(g->lda, g->n) : 0;
+
+    return (struct db_simd_product){.isa = db_simd_isa_of(host),
+                                    .m = g->m,
+                                    .n = g->n,
+                                    .k = g->k,
+                                    .lay = lay_rows,
+                                    .pack = pack_columns,
+                                    .find = find_columns,
+                                    .step = step,
+                                    .copies = g->transpose_a && step == 0,
+                                    .source = source,
+                                    .c_row = g->ldc,
+                                    .beta = g->beta,
+                                    .bias = g->bias};
+}
+
 static int multiply_one(const dreambooth_kernel_host *host,
                         const dreambooth_gemm *g, int64_t i)
 {
-    const struct source source = {
-        {g->a + i * g->a_step, g->lda, !g->transpose_a},
-        {g->b + i * g->b_step, g->ldb, g->transpose_b},
-        g->alpha};
-    const int64_t step = g->transpose_a ? db_simd_step(g->lda, g->n) : 0;
-    const struct db_simd_product p = {.isa = db_simd_isa_of(host),
-                                      .m = g->m,
-                                      .n = g->n,
-                                      .k = g->k,
-                                      .lay = lay_rows,
-                                      .pack = pack_columns,
-                                      .find = find_columns,
-                                      .step = step,
-                                      .copies = g->transpose_a && step == 0,
-                                      .source = &source,
-                                      .c = g->c + i * g->c_step,
-                                      .c_row = g->ldc,
-                                      .beta = g->beta,
-                                      .bias = g->bias};
+    const struct source source = source_of(g, i);
+    struct db_simd_product p = product_of(host, g, &source);
 
+    p.c = g->c + i * g->c_step;
     return db_simd_multiply(host, &p);
 }
 
@@ -178,19 +190,25 @@ static int multiply(const dreambooth_kernel_host *host,
                              : multiply_without_tiles(host, a);
 }
 
+/* Y of a product with its gates. */
+static struct db_gated_rows gated_rows(const dreambooth_kernel_host *host,
+                                       const dreambooth_gemm *a)
+{
+    return (struct db_gated_rows){.rows = a->m,
+                                  .width = a->n / 2,
+                                  .y = a->c,
+                                  .y_bf16 = a->c_bf16,
+                                  .y_row = a->ldc,
+                                  .is_rough =
+                                      host->precision == DREAMBOOTH_BFLOAT16};
+}
+
 /* The sums by way of memory. */
-static int multiply_and_gate(const dreambooth_kernel_host *host,
-                             const dreambooth_gemm *a)
+static int multiply_then_gate(const dreambooth_kernel_host *host,
+                              const dreambooth_gemm *a)
 {
     dreambooth_gemm sums = *a;
-    struct db_gated_rows rows = {.rows = a->m,
-                                 .width = a->n / 2,
-                                 .x_row = a->n,
-                                 .y = a->c,
-                                 .y_bf16 = a->c_bf16,
-                                 .y_row = a->ldc,
-                                 .is_rough =
-                                     host->precision == DREAMBOOTH_BFLOAT16};
+    struct db_gated_rows rows = gated_rows(host, a);
     int status;
 
     sums.ldc = a->n;
@@ -201,11 +219,26 @@ static int multiply_and_gate(const dreambooth_kernel_host *host,
         return DREAMBOOTH_ENOMEM;
     rows.x = sums.c;
     rows.gate = sums.c + rows.width;
+    rows.x_row = a->n;
     status = multiply(host, &sums);
     if (status == DREAMBOOTH_OK)
         status = db_blas_gate(host, &rows);
     host->scratch_free(host, sums.c);
     return status;
+}
+
+/* Of floats, each gate beside its x. */
+static int multiply_gated(const dreambooth_kernel_host *host,
+                          const dreambooth_gemm *a)
+{
+    const struct db_gated_rows rows = gated_rows(host, a);
+    const struct db_simd_gates gates = {db_elementwise_of(host), &rows};
+    const struct source source = source_of(a, 0);
+    struct db_simd_product p = product_of(host, a, &source);
+
+    p.gates = &gates;
+    return db_simd_may_gate(&p) ? db_simd_multiply(host, &p)
+                                : multiply_then_gate(host, a);
 }
 
 int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
@@ -216,7 +249,9 @@ int db_simd_gemm(const dreambooth_kernel_host *host, const dreambooth_gemm *a)
     if (a->geglu == 0)
         return multiply(host, a);
     tiles = tiles_of(host, a, &parts);
-    return tiles != NULL && db_bf16_gates(a)
-               ? db_bf16_gated_gemm(host, tiles, parts, a)
-               : multiply_and_gate(host, a);
+    if (tiles != NULL && db_bf16_gates(a))
+        return db_bf16_gated_gemm(host, tiles, parts, a);
+    if (tiles != NULL || is_small(a) || db_simd_is_blas(host))
+        return multiply_then_gate(host, a);
+    return db_expand_gemm(host, a, multiply_gated);
 }

@@ -13,7 +13,6 @@
 #define MOST_ROWS 16      /* of a tile */
 #define PACKED_TOGETHER 4 /* panels */
 #define LINES 16          /* of B that are read together */
-#define LINE 16           /* floats of a line of memory */
 
 void db_simd_lay_across(const struct db_simd_product *p, const float *at,
                         int64_t row, int64_t count, int64_t width,
@@ -23,12 +22,6 @@ void db_simd_lay_across(const struct db_simd_product *p, const float *at,
     out->at = p->step != 0 ? at : buffer;
     if (p->step == 0)
         p->isa->split(count, width, at, row, buffer);
-}
-
-static int64_t width_of(const struct db_simd_work *work, int64_t panel)
-{
-    return db_blas_smaller(work->p->isa->columns,
-                           work->p->n - panel * work->p->isa->columns);
 }
 
 /* Panels [begun, end) for K values from FIRST on, PANEL floats apart. Columns
@@ -43,8 +36,8 @@ static void pack(const struct db_simd_work *work, int64_t begun, int64_t end,
 
     for (done = 0; done < k; done += step)
         for (i = begun; i < end; i++)
-            p->pack(p, i * p->isa->columns, width_of(work, i), first + done,
-                    db_blas_smaller(step, k - done), buffer,
+            p->pack(p, db_simd_column_of(work, i), db_simd_width_of(work, i),
+                    first + done, db_blas_smaller(step, k - done), buffer,
                     to + (i - begun) * panel + done * p->isa->columns);
 }
 
@@ -102,22 +95,16 @@ static void edge_tile(const struct db_simd_product *p,
                                                         : 0.0f);
 }
 
-/* The rows of a block for a part of k. */
-struct block {
-    int64_t row, count, first, k;
-    struct db_simd_rows rows;
-    int64_t tile; /* rows of one */
-};
-
 /* The tile of a block at row R of it, times one panel. What is fetched is in T;
  * all else is put there one by one, as filling T with zeros takes long. */
 static void meet_panel(const struct db_simd_work *work,
-                       const struct block *block, int64_t r, int64_t panel,
-                       const float *packed, struct db_simd_tile *t)
+                       const struct db_simd_block *block, int64_t r,
+                       int64_t panel, const float *packed,
+                       struct db_simd_tile *t)
 {
     const struct db_simd_product *p = work->p;
-    const int64_t column = panel * p->isa->columns;
-    const int64_t width = width_of(work, panel);
+    const int64_t column = db_simd_column_of(work, panel);
+    const int64_t width = db_simd_width_of(work, panel);
 
     t->count = (int)db_blas_smaller(block->tile, block->count - r);
     t->k = block->k;
@@ -133,65 +120,23 @@ static void meet_panel(const struct db_simd_work *work,
         t->a_step = p->isa->rows;
     }
     t->b = packed;
-    t->c = p->c + (block->row + r) * p->c_row + column;
-    t->c_row = p->c_row;
+    t->c = block->c + r * block->c_row +
+           (panel - block->begun) % work->held * p->isa->columns;
+    t->c_row = block->c_row;
     t->bias = p->bias == NULL ? NULL : p->bias + column;
     t->adds = block->first > 0 || p->beta != 0.0f;
     if (width == p->isa->columns)
         p->isa->any_tile(t);
     else
         edge_tile(p, t, width);
-}
-
-/* The next tile's part of C is asked for while one is made. */
-static void fetch_c(const struct db_simd_product *p, int64_t row, int64_t rows,
-                    int64_t column)
-{
-#ifdef __GNUC__
-    const int64_t last = db_blas_smaller(row + rows, p->m);
-    const int64_t end = db_blas_smaller(column + p->isa->columns, p->n);
-    int64_t r, n;
-
-    for (r = row; r < last; r++)
-        for (n = column; n < end; n += LINE)
-            __builtin_prefetch(p->c + r * p->c_row + n, 1, 3);
-#endif
-}
-
-/* A share of the rows of A that follow the tile at row R. */
-static void next_rows(const struct db_simd_work *work,
-                      const struct block *block, int64_t r, int64_t share,
-                      int64_t shares, struct db_simd_fetch *fetch)
-{
-    const struct db_simd_rows *rows = &block->rows;
-    const int64_t step = work->p->step;
-    const int64_t each = db_blas_pieces(block->tile, shares);
-    int64_t first = share * each, end = block->tile;
-    const float *at = rows->at;
-
-    fetch->lines = 0;
-    if (r + block->tile < block->count) {
-        at += (r + block->tile) * (step != 0 ? 1 : rows->row);
-        end = db_blas_smaller(end, block->count - r - block->tile);
-    } else if (block->first + block->k < work->first_k + work->k &&
-               (step != 0 || rows->row > block->k)) {
-        at += block->k * (step != 0 ? step : 1);
-    } else {
-        return;
-    }
-    if (step != 0 && share == 0) {
-        *fetch = (struct db_simd_fetch){at + end - 1, 1, 0, step};
-    } else if (rows->row != 0 && first < end) {
-        end = db_blas_smaller(first + each, end);
-        *fetch = (struct db_simd_fetch){at + first * rows->row, end - first,
-                                        rows->row, end - first};
-    }
+    db_simd_end_tile(work, block, r, t->count, panel);
 }
 
 /* Row by row of tiles, which stay in their part of C. */
 static void meet_shared(const struct db_simd_work *work,
-                        const struct block *block, int64_t begun, int64_t end)
+                        const struct db_simd_block *block)
 {
+    const int64_t begun = block->begun, end = block->end;
     const struct db_simd_product *p = work->p;
     struct db_simd_tile t;
     int64_t r, panel;
@@ -200,10 +145,11 @@ static void meet_shared(const struct db_simd_work *work,
         for (panel = begun; panel < end; panel++) {
             const bool is_last = panel + 1 == end;
 
-            next_rows(work, block, r, panel - begun, end - begun, &t.fetch);
-            fetch_c(p, block->row + r + (is_last ? block->tile : 0),
-                    block->tile,
-                    (is_last ? begun : panel + 1) * p->isa->columns);
+            db_simd_fetch_rows(work, block, r, panel - begun, end - begun,
+                               &t.fetch);
+            db_simd_fetch_c(p, block->row + r + (is_last ? block->tile : 0),
+                            block->tile,
+                            (is_last ? begun : panel + 1) * p->isa->columns);
             meet_panel(work, block, r, panel,
                        work->packed +
                            (panel * work->k + block->first - work->first_k) *
@@ -212,53 +158,10 @@ static void meet_shared(const struct db_simd_work *work,
         }
 }
 
-/* A share of what PANEL is packed of, if its columns are long lines. */
-static void next_panel(const struct db_simd_work *work, int64_t panel,
-                       int64_t first, int64_t share, int64_t shares,
-                       struct db_simd_fetch *fetch)
+static void meet_own(const struct db_simd_work *work,
+                     const struct db_simd_block *block, int worker)
 {
-    const struct db_simd_product *p = work->p;
-    struct db_simd_origin from;
-    int64_t width, each;
-
-    fetch->lines = 0;
-    if (p->find == NULL || db_simd_is_across(p) || panel >= work->panels)
-        return;
-    from = p->find(p, panel * p->isa->columns, first);
-    width = width_of(work, panel);
-    each = db_blas_pieces(width, shares);
-    fetch->at = from.at + each * share * from.row;
-    fetch->lines = db_blas_smaller(each, width - each * share);
-    fetch->line = from.row;
-    fetch->step = fetch->lines;
-}
-
-/* What follows the tile at row R of a block and PANEL: of B if it can be asked
- * for, else of A. */
-static void next_of_own(const struct db_simd_work *work,
-                        const struct block *block, int64_t r, int64_t panel,
-                        int64_t begun, int64_t end, struct db_simd_fetch *fetch)
-{
-    const int64_t tiles = db_blas_pieces(block->count, block->tile);
-    const int64_t next = block->first + block->k;
-
-    fetch->lines = 0;
-    if (db_simd_is_across(work->p)) {
-        if (panel == begun)
-            next_rows(work, block, r, 0, 1, fetch);
-    } else if (panel + 1 < end) {
-        next_panel(work, panel + 1, block->first, r / block->tile, tiles,
-                   fetch);
-    } else if (next < work->p->k) {
-        next_panel(work, begun, next, r / block->tile, tiles, fetch);
-    } else {
-        next_panel(work, end, 0, r / block->tile, tiles, fetch);
-    }
-}
-
-static void meet_own(const struct db_simd_work *work, const struct block *block,
-                     int64_t begun, int64_t end, int worker)
-{
+    const int64_t begun = block->begun, end = block->end;
     const bool together = db_simd_is_across(work->p);
     float *packed = work->buffers + worker * work->buffer + work->rows_size +
                     work->panel_size;
@@ -273,7 +176,7 @@ static void meet_own(const struct db_simd_work *work, const struct block *block,
             pack(work, panel, panel + 1, block->first, block->k, worker, packed,
                  0);
         for (r = 0; r < block->count; r += block->tile) {
-            next_of_own(work, block, r, panel, begun, end, &t.fetch);
+            db_simd_fetch_own(work, block, r, panel, &t.fetch);
             meet_panel(work, block, r, panel, packed, &t);
         }
         if (together)
@@ -283,7 +186,7 @@ static void meet_own(const struct db_simd_work *work, const struct block *block,
 
 /* Rows of a tile, as even as they can be where they need no packing. */
 static int64_t tile_of(const struct db_simd_product *p,
-                       const struct block *block)
+                       const struct db_simd_block *block)
 {
     if (block->rows.row == 0 && p->step == 0)
         return p->isa->rows;
@@ -296,25 +199,29 @@ static void multiply_block(void *argument, int64_t index, int worker)
     const struct db_simd_work *work = argument;
     const struct db_simd_product *p = work->p;
     const int64_t n = index % work->blocks_n;
-    const int64_t begun = n * work->panels / work->blocks_n;
-    const int64_t end = (n + 1) * work->panels / work->blocks_n;
+    const int64_t groups = work->panels / work->sides;
     const int64_t last = work->first_k + work->k;
-    struct block block = {.row = index / work->blocks_n * work->block_m,
-                          .first = work->first_k};
+    float *buffer = work->buffers + worker * work->buffer;
+    struct db_simd_block block = {
+        .row = index / work->blocks_n * work->block_m,
+        .first = work->first_k,
+        .begun = n * groups / work->blocks_n * work->sides,
+        .end = (n + 1) * groups / work->blocks_n * work->sides};
 
     block.count = db_blas_smaller(work->block_m, p->m - block.row);
     if (block.first == 0)
-        begin(p, block.row, block.count, begun * p->isa->columns,
-              db_blas_smaller(end * p->isa->columns, p->n));
+        begin(p, block.row, block.count, block.begun * p->isa->columns,
+              db_blas_smaller(block.end * p->isa->columns, p->n));
+    db_simd_place_sums(work, &block, buffer + work->buffer - work->sums_size);
     do {
         block.k = db_blas_smaller(work->part_k, last - block.first);
-        p->lay(p, block.row, block.count, block.first, block.k,
-               work->buffers + worker * work->buffer, &block.rows);
+        p->lay(p, block.row, block.count, block.first, block.k, buffer,
+               &block.rows);
         block.tile = tile_of(p, &block);
         if (work->packed != NULL)
-            meet_shared(work, &block, begun, end);
+            meet_shared(work, &block);
         else
-            meet_own(work, &block, begun, end, worker);
+            meet_own(work, &block, worker);
         block.first += block.k;
     } while (block.first < last);
 }
@@ -326,14 +233,21 @@ static int64_t place(struct db_simd_work *work,
     const struct db_simd_isa *isa = work->p->isa;
     const int64_t columns = work->panels * isa->columns;
     const int64_t k = db_blas_smaller(work->p->k, work->parts * work->part_k);
+    const int64_t most =
+        db_blas_pieces(work->panels / work->sides, work->blocks_n) *
+        work->sides;
     int64_t all;
 
     work->panel_size = work->part_k * isa->columns;
     work->rows_size = work->part_k * work->block_m + isa->columns;
     work->buffer = work->rows_size + work->panel_size;
     if (work->blocks_m == 1)
-        work->buffer +=
-            db_blas_pieces(work->panels, work->blocks_n) * work->panel_size;
+        work->buffer += most * work->panel_size;
+    work->held =
+        work->p->gates != NULL && work->part_k >= work->p->k ? 2 : most;
+    if (work->p->gates != NULL)
+        work->sums_size = work->block_m * work->held * isa->columns;
+    work->buffer += work->sums_size;
     all = host->threads * work->buffer;
     work->buffers = memory;
     if (work->blocks_m > 1 && memory != NULL)

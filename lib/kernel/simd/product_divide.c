@@ -99,14 +99,25 @@ void db_simd_divide(struct db_simd_work *work)
     work->part_k =
         db_blas_larger(db_blas_pieces(db_blas_pieces(p->k, parts), LINE), 1) *
         LINE;
-    work->panels = db_blas_pieces(p->n, columns);
-    work->parts = parts_of(work, parts);
+    work->sides = p->gates == NULL ? 1 : 2;
+    work->panels = work->sides * db_blas_pieces(p->n / work->sides, columns);
     work->blocks_m = db_blas_pieces(p->m, BLOCK_ROWS);
     work->blocks_n = db_blas_pieces(
         work->panels, db_blas_larger(GROUP / (work->part_k * columns), 1));
     divide_further(work);
+    work->blocks_n =
+        db_blas_smaller(work->blocks_n, work->panels / work->sides);
+    work->parts = work->blocks_m == 1 ? parts : parts_of(work, parts);
     work->block_m =
         db_blas_pieces(db_blas_pieces(p->m, work->blocks_m), p->isa->rows) *
         p->isa->rows;
     work->blocks_m = db_blas_pieces(p->m, work->block_m);
+}
+
+bool db_simd_may_gate(const struct db_simd_product *product)
+{
+    struct db_simd_work work = {.p = product};
+
+    db_simd_divide(&work);
+    return work.parts * work.part_k >= product->k;
 }

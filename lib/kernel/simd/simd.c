@@ -88,7 +88,7 @@ const struct db_bf16_isa *db_simd_tiles_of(const dreambooth_kernel_host *host,
     {                                                                          \
         .size = sizeof(dreambooth_backend), .abi = DREAMBOOTH_BACKEND_ABI,     \
         .features = DREAMBOOTH_READS_BFLOAT16 | DREAMBOOTH_OVERWRITES |        \
-                    DREAMBOOTH_FUSES,                                          \
+                    DREAMBOOTH_FUSES | DREAMBOOTH_NARROWS,                     \
         .name = called, .user = with, .gemm = db_simd_gemm,                    \
         .conv2d_forward = db_simd_conv2d_forward,                              \
         .conv2d_backward_data = db_simd_conv2d_backward_data,                  \

@@ -214,6 +214,13 @@ struct db_simd_origin {
 typedef struct db_simd_origin db_simd_find(const struct db_simd_product *p,
                                            int64_t column, int64_t first);
 
+/* What becomes of a product whose columns are those of x, then those of its
+ * gate: y = x gelu(gate), which lies where Y says. */
+struct db_simd_gates {
+    const struct db_elementwise *row;
+    const struct db_gated_rows *y;
+};
+
 /* c [m, n] = beta c + A B + bias, where A [m, k] and B [k, n] are whatever the
  * two functions say. bias is [n] or NULL; with beta 0, c is not read. */
 struct db_simd_product {
@@ -229,6 +236,7 @@ struct db_simd_product {
     int64_t c_row;
     float beta;
     const float *bias;
+    const struct db_simd_gates *gates; /* or NULL; else c is, and beta is 0 */
 };
 
 /* For rows of A that are neighbours in memory, each k ROW floats behind the one
@@ -241,6 +249,9 @@ void db_simd_lay_across(const struct db_simd_product *p, const float *at,
 
 int db_simd_multiply(const dreambooth_kernel_host *host,
                      const struct db_simd_product *product);
+/* Whether PRODUCT may have gates: B is packed at once, and so all sums of a
+ * block are there when its task ends. */
+bool db_simd_may_gate(const struct db_simd_product *product);
 
 /* y[j Y_ROW + i] = x[i, j] + bias[i]: x [rows, columns], bias NULL for none. */
 void db_simd_transpose(const dreambooth_kernel_host *host, const float *x,
