@@ -13,7 +13,7 @@
 #define KEPT_STRIPS 4    /* of A a task, from which B is not divided */
 #define BLOCK_TILES 640  /* KB of the second-level cache */
 #define WHOLE_TILES 1280 /* of an A that all tasks find there */
-#define FAR_VALUES ((int64_t)1 << 19)
+#define FAR_VALUES ((int64_t)1 << 14) /* of a result the cache has not */
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
 #define READING 100    /* cycles for a part of a tile, from memory */
