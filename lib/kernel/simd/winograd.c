@@ -13,8 +13,8 @@
  * the input channels after the other, it transforms its own weights just before
  * it multiplies, so that they, and the sums of all 36 products, stay in the
  * second-level cache. Four times the weights' size never leaves it. The
- * transformed pixels are there once for all tasks. Where there are more squares
- * than channels it is the other way round: winograd_shared.c.
+ * transformed pixels are there once for all tasks. Where there are many
+ * squares of few channels it is the other way round: winograd_shared.c.
  */
 #include <string.h>
 
@@ -25,10 +25,11 @@
 #define LEAST_SQUARES 4 /* for dx any: what else there is takes longer */
 #define LEAST_CHANNELS 32
 #define LEAST_TASKS 8
-#define BLOCK 64                       /* squares of a task */
-#define LARGE_BLOCK 128                /* the same where there are many */
-#define MOST_CHANNELS 64               /* of y that a task makes at a time */
-#define PART 64                        /* channels of x at a time */
+#define BLOCK 64         /* squares of a task */
+#define LARGE_BLOCK 128  /* the same where there are many */
+#define MOST_CHANNELS 32 /* of y that a task makes at a time */
+#define MOST_OF_DX 64    /* the same where weights lie along them */
+#define PART 64          /* channels of x at a time */
 #define MOST_PIXELS ((int64_t)8 << 20) /* floats of transformed ones */
 
 struct work {
@@ -218,7 +219,9 @@ static void divide_squares(struct work *work, int64_t squares)
     const int64_t columns = work->isa->columns;
 
     work->panels = db_blas_pieces(work->s->c.out_channels, columns);
-    work->group = db_blas_smaller(work->panels, MOST_CHANNELS / columns);
+    work->group = db_blas_smaller(
+        work->panels,
+        (work->s->reversed ? MOST_OF_DX : MOST_CHANNELS) / columns);
     work->blocks = db_blas_pieces(
         squares, squares < 2 * LARGE_BLOCK ? BLOCK : LARGE_BLOCK);
     if (work->blocks * db_blas_pieces(work->panels, work->group) < LEAST_TASKS)

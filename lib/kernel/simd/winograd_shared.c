@@ -11,8 +11,10 @@
 #include "kernel/simd/winograd_int.h"
 
 #define LEAST_SQUARES 256
-#define MOST_IN 640 /* a block of more would not stay in any cache */
-#define BLOCK 42    /* squares of a task */
+#define MOST_IN 640    /* a block of more would not stay in any cache */
+#define BLOCK 42       /* squares of a task */
+#define SMALL_BLOCK 28 /* where there would be few tasks */
+#define MANY_SQUARES 512
 
 struct work {
     const struct db_simd_convolution *s;
@@ -31,9 +33,10 @@ struct work {
 
 bool db_winograd_shares_weights(const dreambooth_conv2d *c)
 {
-    return c->in_channels <= MOST_IN &&
-           db_simd_winograd_squares(c) >=
-               db_blas_larger(LEAST_SQUARES, c->in_channels);
+    const int64_t squares = db_simd_winograd_squares(c);
+
+    return c->in_channels <= MOST_IN && squares >= LEAST_SQUARES &&
+           4 * squares >= 3 * c->in_channels;
 }
 
 static void transform_weights(void *argument, int64_t index, int worker)
@@ -148,8 +151,10 @@ static void divide(struct work *work)
     const int64_t columns = work->isa->columns;
 
     work->there = db_winograd_squares(c);
-    work->block =
-        db_blas_pieces(work->there.all, db_blas_pieces(work->there.all, BLOCK));
+    work->block = db_blas_pieces(
+        work->there.all,
+        db_blas_pieces(work->there.all,
+                       work->there.all < MANY_SQUARES ? SMALL_BLOCK : BLOCK));
     work->rows = db_blas_pieces(work->block,
                                 db_blas_pieces(work->block, work->isa->rows));
     work->panels = db_blas_pieces(c->out_channels, columns);
