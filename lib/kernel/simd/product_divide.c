@@ -6,7 +6,7 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/product_int.h"
 
-#define BLOCK_ROWS 280             /* that share what they read of B */
+#define BLOCK_ROWS 336             /* that share what they read of B */
 #define LEAST_ROWS 56              /* of a block that came from a division */
 #define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
 #define PART_LONG 640              /* of k, where A is read where it lies */

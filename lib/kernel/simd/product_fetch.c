@@ -71,6 +71,29 @@ static void next_panel(const struct db_simd_work *work, int64_t panel,
     fetch->step = fetch->lines;
 }
 
+/* A share of the lines across the panels of BLOCK that are packed for the next
+ * part of k. */
+static void next_lines(const struct db_simd_work *work,
+                       const struct db_simd_block *block, int64_t share,
+                       int64_t shares, struct db_simd_fetch *fetch)
+{
+    const struct db_simd_product *p = work->p;
+    const int64_t next = block->first + block->k;
+    const int64_t k = db_blas_smaller(work->part_k, p->k - next);
+    const int64_t columns = (block->end - block->begun) * p->isa->columns;
+    const int64_t each = db_blas_pieces(k, shares);
+    struct db_simd_origin from;
+
+    if (k <= 0 || share * each >= k)
+        return;
+    from =
+        p->find(p, db_simd_column_of(work, block->begun), next + share * each);
+    fetch->at = from.at;
+    fetch->lines = db_blas_smaller(each, k - share * each);
+    fetch->line = from.row;
+    fetch->step = db_blas_pieces(columns * fetch->lines, block->k);
+}
+
 void db_simd_fetch_own(const struct db_simd_work *work,
                        const struct db_simd_block *block, int64_t r,
                        int64_t panel, struct db_simd_fetch *fetch)
@@ -81,8 +104,11 @@ void db_simd_fetch_own(const struct db_simd_work *work,
 
     fetch->lines = 0;
     if (db_simd_is_across(work->p)) {
-        if (panel == begun)
+        if (end - begun == 1)
             db_simd_fetch_rows(work, block, r, 0, 1, fetch);
+        else
+            next_lines(work, block, (panel - begun) * tiles + r / block->tile,
+                       (end - begun) * tiles, fetch);
     } else if (panel + 1 < end) {
         next_panel(work, panel + 1, block->first, r / block->tile, tiles,
                    fetch);
