@@ -17,6 +17,8 @@ static const dreambooth_backend *const built_in[] = {
     &db_backend_reference,       &db_backend_blas,      &db_backend_simd,
 #if defined(__GNUC__) && defined(__x86_64__)
     &db_backend_simd_avx512,     &db_backend_simd_avx2,
+#elif defined(__GNUC__) && defined(__aarch64__)
+    &db_backend_simd_neon,
 #endif
 #ifdef DB_BF16_AVX512
     &db_backend_simd_avx512bf16,

@@ -99,8 +99,10 @@ INLINE void spread_rows(const int count, const int width,
 
 #define FOR_EACH_WIDE(what)                                                    \
     what(1, 3) what(2, 3) what(3, 3) what(4, 3) WIDE_MORE(what)
-#if ROWS > 6
+#if ROWS > 8
 #define WIDE_MORE(what) what(5, 3) what(6, 3) what(7, 3) what(8, 3) what(9, 3)
+#elif ROWS > 6
+#define WIDE_MORE(what) what(5, 3)
 #else
 #define WIDE_MORE(what)
 #endif

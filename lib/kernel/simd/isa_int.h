@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The template of an isa. A file that includes it has defined LANES (floats in
- * a vector), ROWS and VECTORS (of a tile), SPREAD_LOW and SPREAD_HIGH (the
- * indices that interleave the lower and the upper halves of two vectors), ISA
- * (the name of the struct). Vectors are the compiler's own, and that file says
- * which instructions it may use for them.
+ * a vector), ROWS (6, 8 or 14) and VECTORS (of a tile), SPREAD_LOW and
+ * SPREAD_HIGH (the indices that interleave the lower and the upper halves of
+ * two vectors), ISA (the name of the struct). Vectors are the compiler's own,
+ * and that file says which instructions it may use for them.
  */
 #include <string.h>
 

@@ -114,9 +114,11 @@ INLINE void multiply_columns(const int count, const struct db_simd_tile *t)
 
 #define FOR_EACH_COUNT(what)                                                   \
     what(1) what(2) what(3) what(4) what(5) what(6) WHAT_MORE(what)
-#if ROWS > 6
+#if ROWS > 8
 #define WHAT_MORE(what)                                                        \
     what(7) what(8) what(9) what(10) what(11) what(12) what(13) what(14)
+#elif ROWS > 6
+#define WHAT_MORE(what) what(7) what(8)
 #else
 #define WHAT_MORE(what)
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The micro-kernels for vectors of four floats, which every processor has or
- * the compiler makes up for: SSE2, NEON. */
+ * the compiler makes up for, such as SSE2. */
 #define LANES 4
 #define ROWS 6
 #define VECTORS 2

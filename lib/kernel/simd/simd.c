@@ -38,6 +38,8 @@ static const struct {
 #if defined(__GNUC__) && defined(__x86_64__)
     {&db_simd_avx512, has_avx512},
     {&db_simd_avx2, has_avx2},
+#elif defined(__GNUC__) && defined(__aarch64__)
+    {&db_simd_neon, always},
 #endif
     {&db_simd_plain, always},
 };
@@ -129,6 +131,8 @@ const dreambooth_backend db_backend_simd = TABLE("simd", NULL);
 #if defined(__GNUC__) && defined(__x86_64__)
 NAMED(simd_avx512, "simd-avx512", &db_simd_avx512, NULL)
 NAMED(simd_avx2, "simd-avx2", &db_simd_avx2, NULL)
+#elif defined(__GNUC__) && defined(__aarch64__)
+NAMED(simd_neon, "simd-neon", &db_simd_neon, NULL)
 #endif
 #ifdef DB_BF16_AVX512
 NAMED(simd_avx512bf16, "simd-avx512bf16", &db_simd_avx512, &db_bf16_avx512)

@@ -54,7 +54,7 @@ struct db_simd_spread {
 };
 
 struct db_simd_isa {
-    int rows, columns; /* of a tile */
+    int rows, columns; /* of a tile; 128 is a multiple of columns */
     int lanes;         /* of a vector; columns is a multiple */
     /* panel[k, j] = factor source[j ROW + k] for j < COUNT <= columns, and 0
      * behind. */
@@ -138,6 +138,8 @@ struct db_simd_isa {
 extern const struct db_simd_isa db_simd_plain;
 #if defined(__GNUC__) && defined(__x86_64__)
 extern const struct db_simd_isa db_simd_avx512, db_simd_avx2;
+#elif defined(__GNUC__) && defined(__aarch64__)
+extern const struct db_simd_isa db_simd_neon;
 #endif
 
 /* What a backend computes with, where the user of its table names it. */
@@ -150,6 +152,8 @@ struct db_simd_isas {
 extern const dreambooth_backend db_backend_simd, db_backend_simd_plain;
 #if defined(__GNUC__) && defined(__x86_64__)
 extern const dreambooth_backend db_backend_simd_avx512, db_backend_simd_avx2;
+#elif defined(__GNUC__) && defined(__aarch64__)
+extern const dreambooth_backend db_backend_simd_neon;
 #endif
 #ifdef DB_BF16_AVX512
 extern const dreambooth_backend db_backend_simd_avx512bf16;
