@@ -3,8 +3,6 @@
 #include "kernel/blas/blas_int.h"
 #include "kernel/simd/winograd_int.h"
 
-#define LEAST_WORK 1.5e7 /* multiplications */
-
 int64_t db_simd_winograd_squares(const dreambooth_conv2d *c)
 {
     return c->batch * db_blas_pieces(c->out_height, 4) *
@@ -15,7 +13,7 @@ bool db_winograd_is_work(const dreambooth_conv2d *c)
 {
     return (double)(c->batch * c->out_height * c->out_width) * 9.0 *
                (double)(c->in_channels * c->out_channels) >=
-           LEAST_WORK;
+           DB_SIMD_LARGE_CONV2D;
 }
 
 struct db_winograd_squares db_winograd_squares(const dreambooth_conv2d *c)
