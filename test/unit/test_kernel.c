@@ -683,6 +683,10 @@ static const struct test_case cases[] = {
      run_conv_data,
      {1, 37, 29, 131, 67, 3, 1, 1, 1, 1, 1, 0},
      1e-5},
+    {"data tiles wide",
+     run_conv_data,
+     {1, 5, 6, 969, 70, 3, 1, 1, 1, 1, 1, 0},
+     1e-5},
 
     {"weight 1 pixel",
      run_conv_weight,

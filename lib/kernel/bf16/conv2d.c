@@ -22,6 +22,9 @@
 #define LEAST_STRIPS 8
 #define BLOCK_PIXELS 1024
 #define BLOCK_BYTES (1 << 20) /* of images, in the second-level cache */
+/* The same with few strips, beside weights that come from all over memory. */
+#define ACROSS_BYTES (1 << 19)
+#define FEW_BLOCK_STRIPS 32
 
 /* What a step of k is. */
 struct step {
@@ -124,7 +127,10 @@ static int64_t planes_at_once(const struct convolution *c)
         db_blas_larger(1, BLOCK_PIXELS / (c->out_height * c->out_width)));
     const int64_t bytes = images * rows * p->columns * DB_BF16_LINE * p->parts;
     const int64_t planes = db_blas_pieces(p->channels, DB_BF16_STEP);
-    const int64_t most = db_blas_larger(BLOCK_BYTES / bytes, 1);
+    const bool is_across =
+        c->reversed && p->batch * strips_of(c) <= FEW_BLOCK_STRIPS;
+    const int64_t room = is_across ? ACROSS_BYTES : BLOCK_BYTES;
+    const int64_t most = db_blas_larger(room / bytes, 1);
 
     return db_blas_pieces(planes, db_blas_pieces(planes, most));
 }
@@ -324,6 +330,7 @@ static struct db_bf16_product product_of(const struct convolution *c,
         .b = {.strips = db_blas_pieces(c->out_channels, DB_BF16_SIDE),
               .parts = parts,
               .pack = pack_weight,
+              .is_across = c->reversed,
               .raw = raw,
               .form = form_of(c, isa, parts, group)},
         .source = c,

@@ -48,26 +48,52 @@ struct task {
     bool is_whole[DB_BF16_MOST_STRIPS];
 };
 
-/* Where steps of a panel are, packed if need be. */
+static uint8_t *panel_of(const struct db_bf16_work *work,
+                         const struct task *task, int64_t place)
+{
+    return task->panel + place * work->panel_size;
+}
+
+static float *sums_of(const struct db_bf16_work *work, const struct task *task,
+                      const struct db_bf16_stretch *s)
+{
+    return task->c + s->place * (work->block + 1) * DB_BF16_STRIP_SUMS;
+}
+
+/* A stretch of COUNT panels: where there are several, they have values of the
+ * same rows of memory, and a row is read for all of them at once. */
+static void pack_panels(const struct db_bf16_work *work,
+                        const struct task *task,
+                        const struct db_bf16_stretch *s, int64_t count)
+{
+    const struct db_bf16_operand *b = &work->b;
+    const int64_t once = work->beside > 1 ? 1 : s->steps;
+    const int64_t strips = db_blas_smaller(2 * count, b->strips - 2 * s->panel);
+    int64_t step, i;
+
+    for (step = 0; step < s->steps; step += once)
+        for (i = 0; i < strips; i++)
+            b->pack(work->p, s->panel * 2 + i, s->begun + s->step + step, once,
+                    panel_of(work, task, 0) + i * work->panel_size / 2 +
+                        step * db_bf16_tile_size(b));
+}
+
+/* Where steps of a panel are. */
 static void lay_panel(const struct db_bf16_work *work, const struct task *task,
                       const struct db_bf16_stretch *s,
                       struct db_bf16_block *block, const uint8_t *at[2])
 {
     const struct db_bf16_operand *b = &work->b;
-    const int64_t step = s->begun + s->step;
     int64_t side;
 
     for (side = 0; side < 2 && s->panel * 2 + side < b->strips; side++) {
-        const int64_t strip = s->panel * 2 + side;
-        uint8_t *to = task->panel + side * work->panel_size / 2;
-        struct place place;
+        const uint8_t *packed =
+            panel_of(work, task, s->place) + side * work->panel_size / 2;
+        const struct place place =
+            b->pack == NULL
+                ? in_place(b, s->panel * 2 + side, s->begun + s->step)
+                : in_buffer(packed, work->b_at);
 
-        if (b->pack == NULL) {
-            place = in_place(b, strip, step);
-        } else {
-            b->pack(work->p, strip, step, s->steps, to);
-            place = in_buffer(to, work->b_at);
-        }
         at[side] = place.at;
         block->b_at = place.step_at;
         block->b_line = place.line;
@@ -146,8 +172,8 @@ static void lay_strip(const struct db_bf16_work *work, const struct task *task,
     if (strip % 2 == 0)
         pair->far = far_of(work, task, s, strip, column);
     pair->a[strip % 2] = place.at;
-    pair->sums[strip % 2] =
-        db_bf16_sums_of(p, s, task->c + strip * DB_BF16_STRIP_SUMS, y, bias);
+    pair->sums[strip % 2] = db_bf16_sums_of(
+        p, s, sums_of(work, task, s) + strip * DB_BF16_STRIP_SUMS, y, bias);
 }
 
 /* Strips that are not whole come into C before all, and leave it behind. */
@@ -160,7 +186,7 @@ static void take_strips(const struct db_bf16_work *work,
     for (i = 0; i < task->strips && db_bf16_begins_in_c(work->p, s->panel); i++)
         if (!is_whole || !task->is_whole[i])
             db_bf16_take_strip(work->p, s, task->first + i,
-                               task->c + i * DB_BF16_STRIP_SUMS);
+                               sums_of(work, task, s) + i * DB_BF16_STRIP_SUMS);
 }
 
 static void put_strips(const struct db_bf16_work *work, const struct task *task,
@@ -171,44 +197,57 @@ static void put_strips(const struct db_bf16_work *work, const struct task *task,
     for (i = 0; i < task->strips; i++)
         if (!is_whole || !task->is_whole[i])
             db_bf16_put_strip(work->p, s, task->first + i,
-                              task->c + i * DB_BF16_STRIP_SUMS);
+                              sums_of(work, task, s) + i * DB_BF16_STRIP_SUMS);
 }
 
-/* A panel meets all strips of the task, a few of a part's steps at a time. */
-static void meet_panel(const struct db_bf16_work *work, const struct task *task,
-                       int64_t panel, int64_t begun, int64_t steps)
+/* A stretch of a panel, of a part of STEPS, meets all strips of the task. */
+static void meet_stretch(const struct db_bf16_work *work,
+                         const struct task *task,
+                         const struct db_bf16_stretch *s, int64_t steps)
 {
     const bool is_whole = db_bf16_is_plain(work->p) && !work->p->is_turned &&
-                          db_bf16_is_whole_panel(work->p, panel);
-    struct db_bf16_block block = {.a_parts = work->a.parts,
-                                  .b_parts = work->b.parts,
-                                  .far_row = far_row_of(work->p),
-                                  .far_lines =
-                                      work->p->result.y != NULL ? 2 : 1,
-                                  .is_turned = work->p->is_turned};
+                          db_bf16_is_whole_panel(work->p, s->panel);
+    struct db_bf16_block block = {
+        .steps = s->steps,
+        .a_parts = work->a.parts,
+        .b_parts = work->b.parts,
+        .far_row = far_row_of(work->p),
+        .far_lines = work->p->result.y != NULL ? 2 : 1,
+        .is_turned = work->p->is_turned,
+        .wanted = db_bf16_wanted_by(work, s, steps, task->last),
+        .coming = db_bf16_coming_by(work, s, task->first + task->strips)};
     const uint8_t *b[2] = {NULL, NULL};
     struct db_bf16_pair pairs[DB_BF16_MOST_STRIPS / 2];
-    struct db_bf16_stretch s = {
-        .panel = panel, .begun = begun, .is_first_part = begun == 0};
     int64_t i;
 
+    lay_panel(work, task, s, &block, b);
+    for (i = 0; i < task->strips + task->strips % 2; i++) {
+        lay_strip(work, task, s, i, is_whole, &block, &pairs[i / 2]);
+        pairs[i / 2].b[i % 2] = b[i % 2];
+    }
+    if (s->is_first)
+        take_strips(work, task, s, is_whole);
+    work->p->isa->multiply(&block, pairs, (task->strips + 1) / 2);
+    if (s->is_last)
+        put_strips(work, task, s, is_whole);
+}
+
+/* COUNT panels, a few of a part's steps at a time. */
+static void meet_panels(const struct db_bf16_work *work,
+                        const struct task *task, int64_t panel, int64_t count,
+                        int64_t begun, int64_t steps)
+{
+    struct db_bf16_stretch s = {.begun = begun, .is_first_part = begun == 0};
+
     for (s.step = 0; s.step < steps; s.step += work->few) {
+        s.panel = panel;
         s.steps = db_blas_smaller(work->few, steps - s.step);
         s.is_first = s.step == 0;
         s.is_last = s.step + s.steps == steps;
-        block.steps = s.steps;
-        block.wanted = db_bf16_wanted_by(work, &s, steps, task->last);
-        block.coming = db_bf16_coming_by(work, &s, task->first + task->strips);
-        lay_panel(work, task, &s, &block, b);
-        for (i = 0; i < task->strips + task->strips % 2; i++) {
-            lay_strip(work, task, &s, i, is_whole, &block, &pairs[i / 2]);
-            pairs[i / 2].b[i % 2] = b[i % 2];
-        }
-        if (s.is_first)
-            take_strips(work, task, &s, is_whole);
-        work->p->isa->multiply(&block, pairs, (task->strips + 1) / 2);
-        if (s.is_last)
-            put_strips(work, task, &s, is_whole);
+        if (work->b.pack != NULL)
+            pack_panels(work, task, &s, count);
+        for (s.place = 0; s.place < count; s.place++, s.panel++)
+            meet_stretch(work, task, &s, steps);
     }
 }
 
@@ -222,7 +261,7 @@ static void begin_task(const struct db_bf16_work *work, int64_t index,
         db_blas_smaller(work->block, work->p->a.strips - task->first);
     task->block = work->own + worker * work->own_size;
     task->panel = task->block + work->block_size;
-    task->c = (float *)(void *)(task->panel + work->panel_size);
+    task->c = (float *)(void *)(task->panel + work->beside * work->panel_size);
     for (i = 0; i < task->strips; i++)
         task->is_whole[i] = db_bf16_is_whole_strip(work->p, task->first + i);
 }
@@ -262,8 +301,10 @@ void db_bf16_multiply_block(void *argument, int64_t index, int worker)
         steps = db_blas_smaller(work->part, p->steps - begun);
         if (work->a.pack != NULL)
             pack_block(work, &task, begun, steps);
-        for (panel = first; panel < last; panel++)
-            meet_panel(work, &task, panel, begun, steps);
+        for (panel = first; panel < last; panel += work->beside)
+            meet_panels(work, &task, panel,
+                        db_blas_smaller(work->beside, last - panel), begun,
+                        steps);
     }
     p->isa->end();
 }
@@ -276,9 +317,10 @@ void db_bf16_measure_own(struct db_bf16_work *work)
                                               : 0;
     work->panel_size =
         work->b.pack == NULL ? 0 : 2 * work->few * db_bf16_tile_size(&work->b);
-    work->own_size =
-        work->block_size + work->panel_size +
-        (work->block + 1) * DB_BF16_STRIP_SUMS * (int64_t)sizeof(float);
+    work->own_size = work->block_size +
+                     work->beside * (work->panel_size +
+                                     (work->block + 1) * DB_BF16_STRIP_SUMS *
+                                         (int64_t)sizeof(float));
 }
 
 void *db_bf16_new_own(const dreambooth_kernel_host *host,

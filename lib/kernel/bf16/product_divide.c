@@ -13,6 +13,11 @@
 #define KEPT_STRIPS 4    /* of A a task, from which B is not divided */
 #define BLOCK_TILES 640  /* KB of the second-level cache */
 #define WHOLE_TILES 1280 /* of an A that all tasks find there */
+/* Panels that are packed together, and steps of each, where their rows lie far
+ * apart and a task has so few strips that memory is what it waits for. */
+#define BESIDE 4
+#define BESIDE_STEPS 10
+#define FEW_STRIPS 32
 #define FAR_VALUES ((int64_t)1 << 14) /* of a result the cache has not */
 #define PACK_AHEAD 3   /* blocks of A from which B is packed before */
 #define LEAST_GROUP 12 /* panels for which a task packs A itself */
@@ -176,7 +181,12 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
     work->is_far = !p->is_turned && p->result.gating == NULL &&
                    (p->result.beta == 0.0f || !db_bf16_is_plain(p)) &&
                    p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;
-    work->few = DB_BF16_PANEL_TILES / 2 / work->b.parts;
+    work->beside =
+        work->b.pack != NULL && work->b.is_across && work->block <= FEW_STRIPS
+            ? BESIDE
+            : 1;
+    work->few = (work->beside > 1 ? BESIDE_STEPS : DB_BF16_PANEL_TILES / 2) /
+                work->b.parts;
     work->part = p->part;
     if (!db_bf16_is_plain(p) || p->is_turned) {
         work->part = p->steps;

@@ -10,7 +10,7 @@ struct db_bf16_wanted db_bf16_wanted_by(const struct db_bf16_work *work,
     int64_t panel = s->panel, step = s->step + s->steps;
 
     if (step == steps) {
-        panel++;
+        panel += work->beside;
         step = 0;
     }
     if (work->b.pack == NULL || raw->at == NULL || panel >= last)

@@ -20,6 +20,7 @@ struct db_bf16_work {
     int64_t blocks, groups;      /* tasks along A, and along B */
     int64_t panels, group;       /* of B, and those of a task */
     int64_t part, few;           /* steps in a part, and of a panel at once */
+    int64_t beside;              /* panels that are packed together */
     bool is_far;                 /* whether the caches will not have y */
     uint8_t *own;                /* the workers' memory, OWN_SIZE each */
     int64_t own_size, block_size, panel_size; /* bytes */
@@ -32,6 +33,7 @@ struct db_bf16_work {
  * before or behind. */
 struct db_bf16_stretch {
     int64_t panel, begun, step, steps;
+    int64_t place; /* of the panel among those that are packed together */
     bool is_first_part, is_first, is_last;
 };
 
