@@ -371,7 +371,8 @@ int db_bf16_multiply(const dreambooth_kernel_host *host,
     void *a = NULL, *b = NULL;
     int status = DREAMBOOTH_OK;
 
-    db_bf16_divide(&work, tasks_of(product, host->threads, is_kept));
+    db_bf16_divide(&work, host->threads,
+                   tasks_of(product, host->threads, is_kept));
     if (is_kept && db_bf16_has_shares(&work))
         return db_bf16_multiply_shares(host, &work);
     if (db_bf16_is_a_ahead(&work))

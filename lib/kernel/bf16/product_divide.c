@@ -26,6 +26,7 @@
 #define NEAR_TILES 16384 /* of a B that larger caches hold */
 #define OWN_TILES 4096   /* of one that is not sought for long */
 #define SUMMING 800      /* of a pair of strips, away and back */
+#define PRODUCT 20       /* of two tiles */
 
 static int64_t even(int64_t strips)
 {
@@ -65,6 +66,25 @@ static int64_t cost_of(const struct db_bf16_product *p, int64_t blocks,
     return (fits(p) ? a : groups * a) +
            (blocks < PACK_AHEAD ? blocks * b : b + (2 + blocks) * again) +
            sums / p->steps;
+}
+
+/* The same with multiplying, of the busiest of THREADS: in cycles a step, times
+ * a number that is the same for all BLOCKS. */
+static int64_t time_of(const struct db_bf16_product *p, int64_t blocks,
+                       int64_t groups, int64_t threads)
+{
+    const int64_t a = p->a.parts, b = p->b.parts;
+    const int64_t products = a == 1 || b == 1 ? a * b : a * (a + 1) / 2;
+    const int64_t work = p->a.strips * p->b.strips * products * PRODUCT +
+                         cost_of(p, blocks, groups);
+    const int64_t block = even(db_blas_pieces(p->a.strips, blocks));
+    const int64_t group =
+        db_blas_pieces(db_blas_pieces(p->b.strips, 2), groups);
+    const int64_t tasks = db_blas_pieces(p->a.strips, block) * groups;
+    const int64_t all = p->a.strips * db_blas_pieces(p->b.strips, 2);
+
+    return work *
+           db_blas_smaller(all, db_blas_pieces(tasks, threads) * block * group);
 }
 
 /* Along a long k both sides leave the cache before they are needed again,
@@ -113,20 +133,21 @@ static int64_t short_blocks_of(const struct db_bf16_product *p, int64_t wanted)
     return load_of(p, half, wanted) < load_of(p, most, wanted) ? half : most;
 }
 
-/* The number of blocks of a packed A: with a long k, that which costs least. */
-static int64_t blocks_of(const struct db_bf16_product *p, int64_t wanted)
+/* The number of blocks of a packed A: with a long k, that which takes least. */
+static int64_t blocks_of(const struct db_bf16_product *p, int64_t threads,
+                         int64_t wanted)
 {
     const int64_t least = db_blas_pieces(p->a.strips, most_strips(p));
     const int64_t most = db_blas_larger(least, p->a.strips / LEAST_STRIPS);
-    int64_t best = least, least_cost = INT64_MAX, i;
+    int64_t best = least, least_time = INT64_MAX, i;
 
     if (!is_long(p))
         return short_blocks_of(p, wanted);
     for (i = least; i <= most; i++) {
-        const int64_t cost = cost_of(p, i, db_blas_pieces(wanted, i));
+        const int64_t time = time_of(p, i, db_blas_pieces(wanted, i), threads);
 
-        if (cost < least_cost) {
-            least_cost = cost;
+        if (time < least_time) {
+            least_time = time;
             best = i;
         }
     }
@@ -142,7 +163,8 @@ static bool is_kept(const struct db_bf16_work *work)
 /* Strips of A a task, and groups of panels, so that there are WANTED tasks.
  * Where B is kept, a task packs what it reads of A: what another core has
  * packed would have to come from its cache, which takes longer. */
-static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
+static void divide_tasks(struct db_bf16_work *work, int64_t threads,
+                         int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
 
@@ -158,7 +180,7 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
         work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     } else {
         work->blocks = p->a.pack != NULL
-                           ? blocks_of(p, wanted)
+                           ? blocks_of(p, threads, wanted)
                            : db_blas_pieces(p->a.strips, BLOCK_STRIPS_THERE);
         work->block = even(db_blas_pieces(p->a.strips, work->blocks));
     }
@@ -171,13 +193,13 @@ static void divide_tasks(struct db_bf16_work *work, int64_t wanted)
     work->groups = db_blas_pieces(work->panels, work->group);
 }
 
-void db_bf16_divide(struct db_bf16_work *work, int64_t wanted)
+void db_bf16_divide(struct db_bf16_work *work, int64_t threads, int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
     const int64_t fit = BLOCK_TILES / work->a.parts;
     int64_t parts, i;
 
-    divide_tasks(work, wanted);
+    divide_tasks(work, threads, wanted);
     work->is_far = !p->is_turned && p->result.gating == NULL &&
                    (p->result.beta == 0.0f || !db_bf16_is_plain(p)) &&
                    p->a.strips * DB_BF16_SIDE * p->n >= FAR_VALUES;

@@ -42,9 +42,9 @@ static inline int64_t db_bf16_tile_size(const struct db_bf16_operand *o)
     return (int64_t)o->parts * DB_BF16_TILE;
 }
 
-/* Cuts the work of work->p into some WANTED tasks: all but a, b and own. B may
- * lie in place by then. */
-void db_bf16_divide(struct db_bf16_work *work, int64_t wanted);
+/* Cuts the work of work->p into some WANTED tasks of THREADS: all but a, b and
+ * own. B may lie in place by then. */
+void db_bf16_divide(struct db_bf16_work *work, int64_t threads, int64_t wanted);
 /* The sizes of what a worker needs for its tasks, and that for all: scratch
  * that is to be freed. */
 void db_bf16_measure_own(struct db_bf16_work *work);

@@ -26,7 +26,7 @@ int db_bf16_multiply_several(const dreambooth_kernel_host *host,
     for (i = 0; i < count; i++) {
         works[i] = (struct db_bf16_work){
             .p = &products[i], .a = products[i].a, .b = products[i].b};
-        db_bf16_divide(&works[i], 1);
+        db_bf16_divide(&works[i], 1, 1);
         db_bf16_measure_own(&works[i]);
         most.own_size = db_blas_larger(most.own_size, works[i].own_size);
         most.part = db_blas_larger(most.part, works[i].part);
