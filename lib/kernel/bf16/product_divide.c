@@ -193,6 +193,19 @@ static void divide_tasks(struct db_bf16_work *work, int64_t threads,
     work->groups = db_blas_pieces(work->panels, work->group);
 }
 
+/* Steps of a panel. A convolution reads runs of rows that lie far apart: with
+ * few strips these are as much in the cache's way as what is packed. */
+static int64_t steps_at_once(const struct db_bf16_work *work)
+{
+    const struct db_bf16_operand *b = &work->b;
+    const bool is_apart = work->p->run > 0 && work->block <= FEW_STRIPS;
+    const int64_t read = is_apart ? b->raw.lines : 1;
+
+    return work->beside > 1
+               ? BESIDE_STEPS / b->parts
+               : DB_BF16_PANEL_TILES / 2 / db_blas_larger(b->parts, read);
+}
+
 void db_bf16_divide(struct db_bf16_work *work, int64_t threads, int64_t wanted)
 {
     const struct db_bf16_product *p = work->p;
@@ -207,8 +220,7 @@ void db_bf16_divide(struct db_bf16_work *work, int64_t threads, int64_t wanted)
         work->b.pack != NULL && work->b.is_across && work->block <= FEW_STRIPS
             ? BESIDE
             : 1;
-    work->few = (work->beside > 1 ? BESIDE_STEPS : DB_BF16_PANEL_TILES / 2) /
-                work->b.parts;
+    work->few = steps_at_once(work);
     work->part = p->part;
     if (!db_bf16_is_plain(p) || p->is_turned) {
         work->part = p->steps;
