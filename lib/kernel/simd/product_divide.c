@@ -10,7 +10,8 @@
 #define LEAST_ROWS 56              /* of a block that came from a division */
 #define GROUP ((int64_t)160 << 10) /* floats of B that share a block of A */
 #define PART_LONG 640              /* of k, where A is read where it lies */
-#define PART 320                   /* where it is copied, or has few rows */
+#define PART_FEW 768               /* where it has few rows, B along k, too */
+#define PART 320                   /* where it is copied, or B across */
 #define PART_ACROSS 160            /* where its rows are neighbours in memory */
 #define NEAR 256          /* unless the next k lies near, so many floats away */
 #define FEW_ROWS 128      /* of A */
@@ -78,7 +79,11 @@ static int64_t most_k(const struct db_simd_product *p)
 {
     if (p->step > NEAR)
         return PART_ACROSS;
-    return p->step > 0 || p->copies || p->m <= FEW_ROWS ? PART : PART_LONG;
+    if (p->step > 0 || p->copies)
+        return PART;
+    if (p->m > FEW_ROWS)
+        return PART_LONG;
+    return db_simd_is_across(p) ? PART : PART_FEW;
 }
 
 /* How many parts of k are packed at once. */
