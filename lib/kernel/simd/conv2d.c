@@ -385,6 +385,8 @@ int db_simd_conv2d_forward(const dreambooth_kernel_host *host,
 
     if (tiles != NULL)
         return forward_in_bands(host, tiles, parts, a);
+    if (!db_simd_is_blas(host) && db_simd_has_few_channels(a))
+        return db_simd_few_channels(host, a);
     return db_simd_is_blas(host)
                ? db_expand_conv2d(host, a, db_blas_conv2d_forward)
                : forward(host, a);

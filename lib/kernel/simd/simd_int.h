@@ -286,6 +286,12 @@ bool db_simd_winograd_weight_pays(const dreambooth_kernel_host *host,
 int db_simd_winograd_weight(const dreambooth_kernel_host *host,
                             const dreambooth_conv2d *c);
 
+/* Whether C makes so few channels of y that tiles would be all but empty; and
+ * makes them, without tiles of bfloat16. */
+bool db_simd_has_few_channels(const dreambooth_conv2d *c);
+int db_simd_few_channels(const dreambooth_kernel_host *host,
+                         const dreambooth_conv2d *c);
+
 /* Whether A has so few rows that memory is what it waits for; and does it. */
 bool db_simd_has_few_rows(const dreambooth_gemm *a);
 int db_simd_few_rows(const dreambooth_kernel_host *host,
