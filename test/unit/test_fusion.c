@@ -4,56 +4,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "halves.h"
 #include "kernel/device.h"
 #include "unit.h"
 
-static struct db_env env;
-
-static void open_device(struct db_device *device, int threads,
-                        const dreambooth_backend *table, int precision)
-{
-    struct db_pool *pool = NULL;
-
-    ck_assert_int_eq(db_pool_new(&env, threads, &pool), DREAMBOOTH_OK);
-    db_device_init(device, &env, pool, table);
-    device->host.precision = precision;
-}
-
-static float *values(int64_t count, uint32_t seed)
-{
-    float *x = db_alloc(&env, (size_t)count * sizeof(*x));
-    int64_t i;
-
-    ck_assert_ptr_nonnull(x);
-    for (i = 0; i < count; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (float)(int32_t)seed / 4294967296.0f;
-    }
-    return x;
-}
-
-static uint16_t rounded(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* Rounds X in place; the upper halves are the result. */
-static uint16_t *halves(float *x, int64_t count)
+static uint16_t *round_values(float *x, int64_t count)
 {
-    uint16_t *half = db_alloc(&env, (size_t)count * sizeof(*half));
+    uint16_t *half = halves(x, count, 1.0f);
     int64_t i;
 
-    ck_assert_ptr_nonnull(half);
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-
-        half[i] = rounded(x[i]);
-        bits = (uint32_t)half[i] << 16;
-        memcpy(&x[i], &bits, sizeof(bits));
-    }
+    for (i = 0; i < count; i++)
+        x[i] = widened(half[i]);
     return half;
 }
 
@@ -76,8 +38,8 @@ static void open_operands(const struct shape *s, struct operands *o)
     o->sums = values(s->m * s->n, 4);
     o->want = values(s->m * s->n / 2, 5);
     o->got = values(s->m * s->n / 2, 6);
-    o->a_bf16 = halves(o->a, s->m * s->k);
-    o->b_bf16 = halves(o->b, s->n * s->k);
+    o->a_bf16 = round_values(o->a, s->m * s->k);
+    o->b_bf16 = round_values(o->b, s->n * s->k);
     o->got_bf16 = (uint16_t *)values(s->m * s->n / 2, 7);
 }
 

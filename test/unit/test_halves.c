@@ -4,62 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "halves.h"
 #include "kernel/device.h"
 #include "nn/transformer.h"
 #include "unit.h"
-
-static struct db_env env;
-
-static void open_device(struct db_device *device,
-                        const dreambooth_backend *table, int threads)
-{
-    struct db_pool *pool = NULL;
-
-    ck_assert_int_eq(db_pool_new(&env, threads, &pool), DREAMBOOTH_OK);
-    db_device_init(device, &env, pool, table);
-    device->host.precision = DREAMBOOTH_BFLOAT16;
-}
-
-static float *values(int64_t count, uint32_t seed)
-{
-    float *x = db_alloc(&env, (size_t)count * sizeof(*x));
-    int64_t i;
-
-    ck_assert_ptr_nonnull(x);
-    for (i = 0; i < count; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (float)(int32_t)seed / 4294967296.0f;
-    }
-    return x;
-}
-
-static uint16_t rounded(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float widened(uint16_t half)
-{
-    const uint32_t bits = (uint32_t)half << 16;
-    float x;
-
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
-static uint16_t *halves(const float *x, int64_t count, float factor)
-{
-    uint16_t *half = db_alloc(&env, (size_t)count * sizeof(*half));
-    int64_t i;
-
-    ck_assert_ptr_nonnull(half);
-    for (i = 0; i < count; i++)
-        half[i] = rounded(factor * x[i]);
-    return half;
-}
 
 /* The bits of all where products are of tiles, and nearly them elsewhere. */
 static void check_halves(const struct db_device *d, const uint16_t *got,
@@ -209,7 +157,7 @@ START_TEST(slots_write_what_is_read)
     for (t = 0; (table = db_backend_at(t)) != NULL; t++) {
         if ((table->features & DREAMBOOTH_FUSES) == 0)
             continue;
-        open_device(&device, table, 3);
+        open_device(&device, 3, table, DREAMBOOTH_BFLOAT16);
         check_product(&device, 64, 64, 64);
         check_product(&device, 83, 78, 130);
         check_product(&device, 200, 96, 2080);
@@ -272,7 +220,7 @@ static void check_transformer(bool linear)
     int64_t side;
 
     db_env_init(&env);
-    open_device(&device, db_backend_find("simd"), 2);
+    open_device(&device, 2, db_backend_find("simd"), DREAMBOOTH_BFLOAT16);
     db_params_init(&params, &env);
     db_transformer_build(&transformer, &params, "transformer", &sizes);
     ck_assert_int_eq(db_params_randomize(&params, "unet", 1), DREAMBOOTH_OK);
