@@ -13,8 +13,7 @@ struct db_simd_work {
     int64_t first_k, k; /* those at work */
     int64_t block_m, blocks_m;
     int64_t panels, blocks_n; /* all columns, and how many pieces of them */
-    int64_t
-        sides; /* 2 where each panel of x has one of its gate behind, or 1 */
+    int64_t sides;  /* 2 where a panel of x has its gate's behind it, or 1 */
     float *packed;  /* [panels][k, columns]; NULL: each task packs its own */
     float *buffers; /* a worker's own: rows of A, columns of B, a panel */
     int64_t rows_size, panel_size, buffer; /* floats of each, and of all */

@@ -88,23 +88,6 @@ static void transform_input(void *argument, int64_t index, int worker)
     }
 }
 
-static void transform_output(const struct work *work, int64_t square,
-                             int64_t panel, const float *m)
-{
-    const dreambooth_conv2d *c = &work->s->c;
-    const int64_t first = panel * work->isa->columns;
-    int64_t offsets[16];
-    float *pixels[16];
-    int i;
-
-    db_winograd_find(c, &work->there, square, offsets);
-    for (i = 0; i < 16; i++)
-        pixels[i] = offsets[i] < 0 ? NULL : c->y + offsets[i] + first;
-    work->isa->winograd_output(
-        db_blas_smaller(work->isa->columns, c->out_channels - first), m,
-        work->m_place, c->bias == NULL ? NULL : c->bias + first, pixels);
-}
-
 /* Weights from number AT on; those in bfloat16 are half as many floats. */
 static struct db_winograd_next next_rows(const struct db_simd_convolution *s,
                                          int64_t at, int64_t rows,
@@ -209,8 +192,10 @@ static void make_block(void *argument, int64_t index, int worker)
               work->v + block * work->parts * 36 * work->v_place, taps, u, m);
     for (i = 0; i < squares; i++)
         for (panel = 0; panel < panels; panel++)
-            transform_output(work, work->first + begun + i, first + panel,
-                             m + (panel * work->block + i) * columns);
+            db_winograd_put(work->isa, work->s, &work->there,
+                            work->first + begun + i, first + panel,
+                            m + (panel * work->block + i) * columns,
+                            work->m_place);
 }
 
 /* A task's share: smaller where there would be too few. */

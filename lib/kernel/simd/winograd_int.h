@@ -33,6 +33,13 @@ void db_winograd_find(const dreambooth_conv2d *c,
                       const struct db_winograd_squares *squares, int64_t square,
                       int64_t offsets[16]);
 
+/* Makes a square's pixels of y for the output channels of PANEL, of products m,
+ * 36 times [columns], PLACE floats apart. */
+void db_winograd_put(const struct db_simd_isa *isa,
+                     const struct db_simd_convolution *s,
+                     const struct db_winograd_squares *squares, int64_t square,
+                     int64_t panel, const float *m, int64_t place);
+
 /* Floats of the memory that a panel of weights is turned in. */
 #define DB_WINOGRAD_K_STEP 16 /* channels of x of these at a time */
 #define DB_WINOGRAD_TAPS (9 * DB_WINOGRAD_K_STEP * DB_SIMD_MOST_COLUMNS)

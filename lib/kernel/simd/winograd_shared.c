@@ -26,9 +26,8 @@ struct work {
     int64_t v_place, m_place; /* floats from one to the next */
     float *u;                 /* [panels][36][in, columns] */
     float *zeros;             /* [in] */
-    float *own;               /* a worker's taps, v and m: */
-    int64_t own_size; /* DB_WINOGRAD_TAPS, [36][block, in], [36][block, columns]
-                       */
+    float *own;               /* a worker's taps, v and m: DB_WINOGRAD_TAPS, */
+    int64_t own_size;         /* [36][block, in], [36][block, columns] */
 };
 
 bool db_winograd_shares_weights(const dreambooth_conv2d *c)
@@ -63,26 +62,6 @@ static void transform_input(const struct work *work, int64_t first,
     for (i = 0; i < squares; i++, v += c->in_channels) {
         db_winograd_see(c, &work->there, first + i, work->zeros, pixels);
         work->isa->winograd_input(c->in_channels, pixels, v, work->v_place);
-    }
-}
-
-static void transform_output(const struct work *work, int64_t first,
-                             int64_t squares, int64_t panel, const float *m)
-{
-    const dreambooth_conv2d *c = &work->s->c;
-    const int64_t columns = work->isa->columns, channel = panel * columns;
-    const int64_t count = db_blas_smaller(columns, c->out_channels - channel);
-    int64_t offsets[16], i;
-    float *pixels[16];
-    int j;
-
-    for (i = 0; i < squares; i++, m += columns) {
-        db_winograd_find(c, &work->there, first + i, offsets);
-        for (j = 0; j < 16; j++)
-            pixels[j] = offsets[j] < 0 ? NULL : c->y + offsets[j] + channel;
-        work->isa->winograd_output(count, m, work->m_place,
-                                   c->bias == NULL ? NULL : c->bias + channel,
-                                   pixels);
     }
 }
 
@@ -136,12 +115,14 @@ static void make_block(void *argument, int64_t index, int worker)
         db_blas_smaller(work->block, work->there.all - first);
     float *v = work->own + worker * work->own_size + DB_WINOGRAD_TAPS;
     float *m = v + 36 * work->v_place;
-    int64_t panel;
+    int64_t panel, i;
 
     transform_input(work, first, squares, v);
     for (panel = 0; panel < work->panels; panel++) {
         multiply(work, first, squares, panel, v, m);
-        transform_output(work, first, squares, panel, m);
+        for (i = 0; i < squares; i++)
+            db_winograd_put(work->isa, work->s, &work->there, first + i, panel,
+                            m + i * work->isa->columns, work->m_place);
     }
 }
 

@@ -90,3 +90,22 @@ void db_winograd_fetch(struct db_winograd_next *next, int64_t share, int64_t of)
     }
 #endif
 }
+
+void db_winograd_put(const struct db_simd_isa *isa,
+                     const struct db_simd_convolution *s,
+                     const struct db_winograd_squares *squares, int64_t square,
+                     int64_t panel, const float *m, int64_t place)
+{
+    const dreambooth_conv2d *c = &s->c;
+    const int64_t first = panel * isa->columns;
+    int64_t offsets[16];
+    float *pixels[16];
+    int i;
+
+    db_winograd_find(c, squares, square, offsets);
+    for (i = 0; i < 16; i++)
+        pixels[i] = offsets[i] < 0 ? NULL : c->y + offsets[i] + first;
+    isa->winograd_output(db_blas_smaller(isa->columns, c->out_channels - first),
+                         m, place, c->bias == NULL ? NULL : c->bias + first,
+                         pixels);
+}
