@@ -173,7 +173,7 @@ const struct db_bf16_isa *db_simd_tiles(const struct db_simd_isas *named);
 /* The multiplications from which on a product is worth being less exact for:
  * those of models that draw are, those of models that are there to be compared
  * number by number are not. */
-#define DB_SIMD_LARGE_GEMM 5e6
+#define DB_SIMD_LARGE_GEMM 8e6
 #define DB_SIMD_LARGE_CONV2D 1.5e7 /* also for Winograd's way */
 #define DB_SIMD_LARGE_ATTENTION 2.4e7
 
